@@ -1,0 +1,12 @@
+//! The pure core: bytes, batches, offsets and times in; values out.
+//!
+//! Nothing here awaits, reads a clock, opens a file or knows an actor. A shell gathers facts, calls one function of
+//! this crate and carries the decision out. The rules of exactness are cited by number (L1, E3, T2 …); the page
+//! `docs/PROTOCOL.md` explains them.
+
+pub mod expr;
+pub mod ids;
+pub mod log;
+pub mod pipeline;
+pub mod record;
+pub mod types;
