@@ -5,8 +5,11 @@
 //! `docs/PROTOCOL.md` explains them.
 
 pub mod expr;
+pub mod idle;
 pub mod ids;
+pub mod ledger;
 pub mod log;
 pub mod pipeline;
 pub mod record;
 pub mod types;
+pub mod watermark;

@@ -1,10 +1,21 @@
 //! The entry of the log (L2): its JSON form and nothing else.
+//!
+//! An entry is written once and never again (I2). Whatever it names under staging was closed before and doesn't know
+//! the entry's version, so an entry can be built again for another version from the same staged files (E2).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::ids::{EventTime, OffsetRange, Version};
+use crate::ledger::Counters;
+
+/// The format number of entries that this program writes. A reader refuses a greater one.
+pub const ENTRY_FORMAT: u32 = 1;
+
+/// Changes whenever the same input and definition would be decided otherwise; part of every entry (L2, H4).
+pub const ENGINE_SEMANTICS: u32 = 1;
 
 /// A file that writers closed and synced under staging (E2), before any version names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +48,218 @@ pub struct LiveFile {
     pub staged: StagedFile,
 }
 
-/// A version as entries spell it in names: 20 digits.
+/// What one entry changes in a layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerChange {
+    /// Files that are live from this entry on.
+    pub added: Vec<LiveFile>,
+    /// Final paths of files that are live no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+}
+
+/// What an entry is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EntryKind {
+    /// A process takes the pipeline over (O1); its version is the claim.
+    Claim {
+        /// What is taken: `all`.
+        takes: String,
+    },
+    /// One epoch.
+    Epoch,
+    /// The log's last entry; `next` is the id of the log that follows (L6).
+    Ended {
+        /// Id of the next log.
+        next: String,
+    },
+}
+
+/// Who wrote an entry: information only, no rule reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Random id of the process.
+    pub id: String,
+    /// Host name.
+    pub host: String,
+    /// Version of the program.
+    pub build: String,
+}
+
+/// One partition in an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionEntry {
+    /// 0 for the topic as first seen, one more for each accepted recreation (H4).
+    pub incarnation: i32,
+    /// Kafka's id of the topic, where the broker tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_id: Option<String>,
+    /// The version by which its present holder took it; today the entry's own claim.
+    pub claim: Version,
+    /// First offset of this entry's range.
+    pub from: i64,
+    /// The next offset to fetch; the next entry's `from`.
+    pub to: i64,
+    /// The watermark at the barrier, the floor included.
+    pub watermark: EventTime,
+    /// The floor that this entry's barrier raised the watermark to; later records are judged by it (T2, T3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<EventTime>,
+    /// Whether the partition was judged idle at the barrier.
+    #[serde(default)]
+    pub idle: bool,
+    /// What became of the records of `[from, to)`.
+    pub counters: Counters,
+    /// What became of all records of this incarnation up to `to`.
+    pub total: Counters,
+}
+
+/// The Gold rows of one KPI in an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoldItem {
+    /// The KPI's name.
+    pub kpi: String,
+    /// Key groups covered, `[from, to)` of 256; today all.
+    pub key_groups: (u16, u16),
+    /// Rows are the merge of all increments of entries up to this version; today this entry's own.
+    pub upto: Version,
+    /// The G that closed the windows.
+    pub g: EventTime,
+    /// Starts of the windows closed by this entry that had rows.
+    pub windows: Vec<EventTime>,
+    /// Final rows written.
+    pub rows: u64,
+}
+
+/// A state object that the fold of the log holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateRef {
+    /// Path below the lake's root.
+    pub path: String,
+    /// Whether it stands for all increments up to `upto` (base) or only for those of one entry (delta).
+    pub base: bool,
+    /// The version that it reflects. `None` in a staged delta: it is the version of the entry that names it.
+    pub upto: Version,
+    /// Bytes.
+    pub length: u64,
+    /// XXH3-128 of the bytes, 32 hex digits.
+    pub checksum: String,
+    /// Increments held.
+    pub items: u64,
+}
+
+/// What an entry changes in the set of state objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateChange {
+    /// Objects from this entry on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<StateRef>,
+    /// Paths that the fold holds no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Format number of this JSON.
+    pub format: u32,
+    /// The commit's number.
+    pub version: Version,
+    /// Id of the log, in every entry, lease and fence (L6).
+    pub log_id: String,
+    /// Hash of the previous entry's bytes; `None` at version 0.
+    pub previous: Option<String>,
+    /// The claim under which it was created; its own version in a claim entry.
+    pub claim: Version,
+    /// 128 random bits, 32 hex digits: tells one's own entry from another's (L3).
+    pub attempt: String,
+    /// `single` today.
+    pub mode: String,
+    /// Who wrote it.
+    pub member: Member,
+    /// Features that a reader must know; who meets an unknown one stops (`NEWER_LOG`).
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// What it is for.
+    #[serde(flatten)]
+    pub kind: EntryKind,
+    /// Hash of the definition that decided (`definitions/<hash>.json`).
+    pub definition: String,
+    /// `ENGINE_SEMANTICS` of the program that decided.
+    pub semantics: u32,
+    /// The partition set.
+    pub partitions: BTreeMap<i32, PartitionEntry>,
+    /// Gold's watermark G (E3).
+    pub g: EventTime,
+    /// Windows closed, per KPI.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gold: Vec<GoldItem>,
+    /// Files, per layer name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layers: BTreeMap<String, LayerChange>,
+    /// State objects.
+    #[serde(default)]
+    pub state: StateChange,
+    /// Rows of the mart with a Kafka time below this are gone (retention, F2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_boundary: Option<EventTime>,
+    /// Per follower the version that it had done when the entry was built.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub followers: BTreeMap<String, Version>,
+    /// All files of entries up to this version are in place (F1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled: Option<Version>,
+    /// Wall clock when it was built, microseconds: for people and freshness figures, no rule reads it.
+    pub created_at: i64,
+}
+
+impl Entry {
+    /// The bytes that are the commit.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads an entry back. An unknown format or required feature is refused (`NEWER_LOG`).
+    pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
+        let head: EntryHead = serde_json::from_slice(bytes)?;
+        if head.format > ENTRY_FORMAT {
+            return Err(EntryError::NewerLog(format!("entry format {}", head.format)));
+        }
+        if let Some(feature) = head.requires.first() {
+            return Err(EntryError::NewerLog(format!("feature {feature}")));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// Whether this is a claim entry.
+    #[must_use]
+    pub fn is_claim(&self) -> bool {
+        matches!(self.kind, EntryKind::Claim { .. })
+    }
+}
+
+/// The hash that the next entry carries as `previous`: SHA-256 of the entry's bytes, hex.
 #[must_use]
-pub fn version_name(version: Version) -> String {
-    format!("{:020}", version.0)
+pub fn entry_hash(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+#[derive(Deserialize)]
+struct EntryHead {
+    format: u32,
+    #[serde(default)]
+    requires: Vec<String>,
+}
+
+/// Why bytes aren't an entry for this program.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// Written by a newer program; the user updates this one.
+    #[error("NEWER_LOG: the log holds {0}, which this version of lakeward does not know; update lakeward")]
+    NewerLog(String),
+    /// Not the JSON of an entry: damage or a bug.
+    #[error("not a log entry: {0}")]
+    Malformed(#[from] serde_json::Error),
 }

@@ -1,0 +1,195 @@
+//! The follower of the directories (F1): renames committed files from staging into sight, entry after entry, and
+//! clears what staging doesn't need any more (H2).
+//!
+//! `rolled` is this follower's version: all files of entries up to it are in place. Applying an entry again changes
+//! nothing, so a crash anywhere is mended by the next start.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use lakeward_connect::lake::LakeError;
+use lakeward_connect::layer::roll_forward;
+use lakeward_connect::log_store::{LogError, LogStore};
+use lakeward_core::ids::Version;
+use lakeward_core::log::{Entry, Fold, removable_staging, removable_state};
+use tokio::sync::watch;
+
+use crate::attempt::Attempts;
+use crate::commit::Head;
+use crate::kit::{Board, Cause, Sentinel};
+
+/// The follower's name, in entries and metrics.
+pub const NAME: &str = "directories";
+
+/// Files renamed side by side: HDFS answers a rename in milliseconds, so a few in flight hide its latency.
+const SIDE_BY_SIDE: usize = 8;
+
+/// Pauses between tries while the store fails.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Brings the directories into line with the log.
+pub struct Directories {
+    log: LogStore,
+    attempts: Attempts,
+    head: watch::Receiver<Head>,
+    rolled: Option<Version>,
+    board: Board,
+    sentinel: Sentinel,
+}
+
+/// Why an entry can't be rolled forward.
+#[derive(Debug, thiserror::Error)]
+enum RollError {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("entry {0} is gone from the log")]
+    NoEntry(Version),
+}
+
+impl Directories {
+    /// A follower that goes on above `rolled`.
+    #[must_use]
+    pub fn new(
+        log: LogStore,
+        attempts: Attempts,
+        head: watch::Receiver<Head>,
+        rolled: Option<Version>,
+        board: Board,
+        sentinel: Sentinel,
+    ) -> Self {
+        Self { log, attempts, head, rolled, board, sentinel }
+    }
+}
+
+impl Actor for Directories {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let follow = follow(
+            self.log.clone(),
+            self.attempts.clone(),
+            self.head.clone(),
+            self.rolled,
+            self.board.clone(),
+        );
+        let ended = |cause: Option<Cause>, actor: &mut Self, ctx: &mut Context<Self>| {
+            match cause {
+                Some(cause) => actor.sentinel.fail(cause),
+                None => actor.sentinel.rest(),
+            }
+            ctx.stop();
+        };
+        ctx.spawn(follow.into_actor(self).map(ended));
+    }
+}
+
+async fn follow(
+    log: LogStore,
+    attempts: Attempts,
+    mut head: watch::Receiver<Head>,
+    mut rolled: Option<Version>,
+    board: Board,
+) -> Option<Cause> {
+    let mut pause = BACK_OFF.0;
+    let mut swept = false;
+    loop {
+        let (target, fold) = {
+            let head = head.borrow_and_update();
+            (head.fold.version, std::sync::Arc::clone(&head.fold))
+        };
+        let mut failed = None;
+        while rolled.is_none_or(|r| r < target) {
+            let next = rolled.map_or(Version(0), Version::next);
+            match roll_entry(&log, &fold, next).await {
+                Ok(()) => {
+                    rolled = Some(next);
+                    pause = BACK_OFF.0;
+                    board.follower_done(NAME, next);
+                }
+                Err(RollError::Lake(error)) if error.is_damage() => {
+                    return Some(Cause::Stop { code: "LAKE_DAMAGED", message: error.to_string() });
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = failed {
+            board.follower_trouble(NAME, &error.to_string());
+            tracing::warn!(%error, "rolling files forward failed; trying again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BACK_OFF.1);
+            continue;
+        }
+        if !swept || target.0.is_multiple_of(20) {
+            sweep(&log, &attempts, &fold, rolled).await;
+            swept = true;
+        }
+        if head.changed().await.is_err() {
+            return None;
+        }
+    }
+}
+
+/// Puts the files of one entry in place. Files that a later entry has removed are skipped.
+async fn roll_entry(log: &LogStore, fold: &Fold, version: Version) -> Result<(), RollError> {
+    let (entry, _) = log.entry(version).await?.ok_or(RollError::NoEntry(version))?;
+    let live = |layer: &str, path: &str| fold.files.get(layer).is_some_and(|files| files.contains_key(path));
+    let added = entry.layers.iter().flat_map(|(layer, change)| {
+        change.added.iter().filter(move |file| live(layer, &file.path)).map(|file| (&file.staged, &file.path))
+    });
+    stream::iter(added.map(|(staged, path)| {
+        let lake = log.lake();
+        async move { roll_forward(lake, &staged.staged, path, staged.length, &staged.checksum).await }
+    }))
+    .buffer_unordered(SIDE_BY_SIDE)
+    .try_for_each(|_| async { Ok(()) })
+    .await?;
+    for path in removed(&entry) {
+        log.lake().delete(path).await?;
+    }
+    Ok(())
+}
+
+fn removed(entry: &Entry) -> impl Iterator<Item = &String> {
+    entry.layers.values().flat_map(|change| &change.removed)
+}
+
+/// Removes staging folders and state objects that nothing needs. Failing is harmless: the next sweep tries again.
+async fn sweep(log: &LogStore, attempts: &Attempts, fold: &Fold, rolled: Option<Version>) {
+    let result: Result<(), RollError> = async {
+        let root = log.paths().staging_root();
+        let folders: Vec<String> = log.lake().list(&root).await?.into_iter().map(|e| e.name).collect();
+        let mut now = fold.clone();
+        now.rolled = rolled;
+        let own: BTreeSet<String> = committed_folders(fold, attempts, &root);
+        for name in removable_staging(&now, log.paths(), &folders, &own) {
+            log.lake().delete_dir(&format!("{root}/{name}")).await?;
+        }
+        let checkpoints = log.checkpoints().await?;
+        let last_but_one = checkpoints.len().checked_sub(2).and_then(|i| checkpoints.get(i).copied());
+        for path in removable_state(fold, last_but_one) {
+            log.lake().delete(&path).await?;
+        }
+        Ok(())
+    }
+    .await;
+    if let Err(error) = result {
+        tracing::warn!(%error, "clearing staging failed; the next sweep tries again");
+    }
+}
+
+/// Folders of this generation's own committed epochs.
+fn committed_folders(fold: &Fold, attempts: &Attempts, root: &str) -> BTreeSet<String> {
+    let own = format!("{}-", attempts.claim().0);
+    let folders = fold.files.values().flat_map(|layer| layer.values()).filter_map(|file| {
+        let name = file.staged.staged.strip_prefix(root)?.trim_start_matches('/').split('/').next()?;
+        name.starts_with(&own).then(|| name.to_owned())
+    });
+    folders.collect()
+}

@@ -1,0 +1,189 @@
+//! What many threads read while actors write: newest positions, watermarks, lag, what followers have done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::ledger::Counters;
+
+/// One partition, as its actor last said.
+#[derive(Clone, Debug)]
+pub struct PartitionState {
+    /// The next offset to fetch.
+    pub position: i64,
+    /// Its watermark.
+    pub watermark: EventTime,
+    /// Offsets up to here are in what was handed to the KPI actors.
+    pub handed: i64,
+    /// The end offset that Kafka last told, -1 before the first answer.
+    pub end: i64,
+    /// Largest event time seen.
+    pub newest: EventTime,
+    /// Steady milliseconds (of the process) when the watermark last moved.
+    pub moved_at: u64,
+    /// Whether it must wait for slower partitions (T7).
+    pub drifting: bool,
+}
+
+/// A follower's progress and trouble.
+#[derive(Clone, Debug, Default)]
+pub struct FollowerState {
+    /// Everything up to this version is applied; `None` before the first.
+    pub done: Option<Version>,
+    /// What it last stumbled over, until it went on.
+    pub trouble: Option<String>,
+    /// Wall clock of the newest data visible in it, microseconds.
+    pub fresh_at: i64,
+}
+
+/// The shared state of one pipeline in this process.
+#[derive(Clone, Debug, Default)]
+pub struct Board {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    partitions: DashMap<i32, PartitionState>,
+    followers: DashMap<String, FollowerState>,
+    totals: DashMap<(), Counters>,
+    open_windows: DashMap<u32, u64>,
+    state_bytes: DashMap<String, u64>,
+    kpi_actors: AtomicU64,
+    head: AtomicU64,
+    owner: AtomicBool,
+    claim: AtomicU64,
+    hold: AtomicBool,
+    epoch_bytes: AtomicU64,
+}
+
+impl Board {
+    /// Partitions by number.
+    #[must_use]
+    pub fn partitions(&self) -> &DashMap<i32, PartitionState> {
+        &self.inner.partitions
+    }
+
+    /// Followers by name.
+    #[must_use]
+    pub fn followers(&self) -> &DashMap<String, FollowerState> {
+        &self.inner.followers
+    }
+
+    /// Open windows per KPI actor.
+    #[must_use]
+    pub fn open_windows(&self) -> &DashMap<u32, u64> {
+        &self.inner.open_windows
+    }
+
+    /// Bytes of state in memory, by holder.
+    #[must_use]
+    pub fn state_bytes(&self) -> &DashMap<String, u64> {
+        &self.inner.state_bytes
+    }
+
+    /// Adds what became of the records of a batch.
+    pub fn count(&self, counters: &Counters) {
+        self.inner.totals.entry(()).or_default().add(counters);
+    }
+
+    /// What became of all records that this process has read.
+    #[must_use]
+    pub fn totals(&self) -> Counters {
+        self.inner.totals.get(&()).map(|c| c.clone()).unwrap_or_default()
+    }
+
+    /// Live KPI actors.
+    pub fn set_kpi_actors(&self, n: u64) {
+        self.inner.kpi_actors.store(n, Ordering::Relaxed);
+    }
+
+    /// Live KPI actors.
+    #[must_use]
+    pub fn kpi_actors(&self) -> u64 {
+        self.inner.kpi_actors.load(Ordering::Relaxed)
+    }
+
+    /// The newest version known committed.
+    pub fn set_head(&self, head: Version) {
+        self.inner.head.store(head.0, Ordering::Relaxed);
+    }
+
+    /// The newest version known committed.
+    #[must_use]
+    pub fn head(&self) -> Version {
+        Version(self.inner.head.load(Ordering::Relaxed))
+    }
+
+    /// Whether this process owns the pipeline.
+    pub fn set_owner(&self, owner: bool) {
+        self.inner.owner.store(owner, Ordering::Relaxed);
+    }
+
+    /// Whether this process owns the pipeline.
+    #[must_use]
+    pub fn is_owner(&self) -> bool {
+        self.inner.owner.load(Ordering::Relaxed)
+    }
+
+    /// The claim that this process last took.
+    pub fn set_claim(&self, claim: Version) {
+        self.inner.claim.store(claim.0, Ordering::Relaxed);
+    }
+
+    /// The claim that this process last took.
+    #[must_use]
+    pub fn claim(&self) -> Version {
+        Version(self.inner.claim.load(Ordering::Relaxed))
+    }
+
+    /// Whether sources must wait: two epochs are in flight and the open one is full (E1).
+    pub fn set_hold(&self, hold: bool) {
+        self.inner.hold.store(hold, Ordering::Relaxed);
+    }
+
+    /// Whether sources must wait.
+    #[must_use]
+    pub fn hold(&self) -> bool {
+        self.inner.hold.load(Ordering::Relaxed)
+    }
+
+    /// Adds payload bytes to the open epoch's figure.
+    pub fn add_epoch_bytes(&self, bytes: u64) {
+        self.inner.epoch_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Payload bytes since the last cut.
+    #[must_use]
+    pub fn epoch_bytes(&self) -> u64 {
+        self.inner.epoch_bytes.load(Ordering::Relaxed)
+    }
+
+    /// An epoch was cut: bytes count from zero.
+    pub fn reset_epoch_bytes(&self) {
+        self.inner.epoch_bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// A follower has applied everything up to `version`.
+    pub fn follower_done(&self, name: &str, version: Version) {
+        let mut state = self.inner.followers.entry(name.to_owned()).or_default();
+        state.done = state.done.max(Some(version));
+        state.trouble = None;
+    }
+
+    /// A follower can't go on for now.
+    pub fn follower_trouble(&self, name: &str, trouble: &str) {
+        self.inner.followers.entry(name.to_owned()).or_default().trouble = Some(trouble.to_owned());
+    }
+
+    /// Forgets what belongs to a generation.
+    pub fn clear(&self) {
+        self.inner.partitions.clear();
+        self.inner.open_windows.clear();
+        self.inner.state_bytes.clear();
+        self.inner.kpi_actors.store(0, Ordering::Relaxed);
+        self.inner.hold.store(false, Ordering::Relaxed);
+        self.reset_epoch_bytes();
+    }
+}

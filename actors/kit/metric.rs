@@ -1,0 +1,124 @@
+//! The names of all metrics, once. Labels are the pipeline, the kind of actor and a numeric index; key values never
+//! become labels.
+
+/// A metric: `lakeward_<noun>_<unit>[_total]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Messages waiting in front of an actor.
+    ActorQueueDepth,
+    /// Largest queue depth seen.
+    ActorQueuePeak,
+    /// Credits not in use on the edges into an actor.
+    ActorCreditsFree,
+    /// Credits on the edges into an actor.
+    ActorCredits,
+    /// Records in the messages waiting in front of an actor.
+    ActorLagRecords,
+    /// Seconds that the oldest message in front of an actor has waited.
+    ActorLagSeconds,
+    /// Messages handled by an actor.
+    ActorMessagesTotal,
+    /// Live actors by kind.
+    Actors,
+    /// Records between a partition's position and its end in Kafka.
+    PartitionLagRecords,
+    /// Seconds between now and the partition's newest event time, while it lags.
+    PartitionLagSeconds,
+    /// The watermark of a partition, seconds since 1970.
+    PartitionWatermarkSeconds,
+    /// Records by what became of them: the ledger.
+    RowsTotal,
+    /// Late rows, per KPI.
+    LateRowsTotal,
+    /// Open windows, per KPI.
+    OpenWindows,
+    /// Bytes of state in memory.
+    StateBytes,
+    /// Seconds from an epoch's cut to its commit.
+    EpochDurationSeconds,
+    /// Creates of entries by outcome.
+    CommitOutcomesTotal,
+    /// The newest committed version.
+    LogHead,
+    /// How many versions a follower is behind the head.
+    FollowerLagVersions,
+    /// Seconds since the newest data visible in a sink.
+    SinkFreshnessSeconds,
+    /// Retries by what failed.
+    RetriesTotal,
+    /// Generations started.
+    GenerationsTotal,
+    /// 1 if this process owns the pipeline.
+    Owner,
+}
+
+impl Metric {
+    /// All of them, for registering and for the documentation.
+    pub const ALL: [Self; 23] = [
+        Self::ActorQueueDepth,
+        Self::ActorQueuePeak,
+        Self::ActorCreditsFree,
+        Self::ActorCredits,
+        Self::ActorLagRecords,
+        Self::ActorLagSeconds,
+        Self::ActorMessagesTotal,
+        Self::Actors,
+        Self::PartitionLagRecords,
+        Self::PartitionLagSeconds,
+        Self::PartitionWatermarkSeconds,
+        Self::RowsTotal,
+        Self::LateRowsTotal,
+        Self::OpenWindows,
+        Self::StateBytes,
+        Self::EpochDurationSeconds,
+        Self::CommitOutcomesTotal,
+        Self::LogHead,
+        Self::FollowerLagVersions,
+        Self::SinkFreshnessSeconds,
+        Self::RetriesTotal,
+        Self::GenerationsTotal,
+        Self::Owner,
+    ];
+
+    /// The exposed name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.described().0
+    }
+
+    /// What it means, for `# HELP`.
+    #[must_use]
+    pub fn help(self) -> &'static str {
+        self.described().1
+    }
+
+    fn described(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ActorQueueDepth => ("lakeward_actor_queue_depth", "messages waiting in front of the actor"),
+            Self::ActorQueuePeak => ("lakeward_actor_queue_peak", "largest queue depth seen"),
+            Self::ActorCreditsFree => ("lakeward_actor_credits_free", "credits not in use on the edges into the actor"),
+            Self::ActorCredits => ("lakeward_actor_credits", "credits on the edges into the actor"),
+            Self::ActorLagRecords => ("lakeward_actor_lag_records", "records in the messages waiting"),
+            Self::ActorLagSeconds => ("lakeward_actor_lag_seconds", "age of the oldest waiting message"),
+            Self::ActorMessagesTotal => ("lakeward_actor_messages_total", "messages handled by the actor"),
+            Self::Actors => ("lakeward_actors", "live actors by kind"),
+            Self::PartitionLagRecords => ("lakeward_partition_lag_records", "records not yet read from Kafka"),
+            Self::PartitionLagSeconds => ("lakeward_partition_lag_seconds", "age of the newest event read, while lagging"),
+            Self::PartitionWatermarkSeconds => {
+                ("lakeward_partition_watermark_seconds", "watermark, seconds since 1970")
+            }
+            Self::RowsTotal => ("lakeward_rows_total", "records by what became of them"),
+            Self::LateRowsTotal => ("lakeward_late_rows_total", "rows too late for their window, per KPI"),
+            Self::OpenWindows => ("lakeward_open_windows", "open (window, key) pairs, per KPI"),
+            Self::StateBytes => ("lakeward_state_bytes", "estimated bytes of state in memory"),
+            Self::EpochDurationSeconds => ("lakeward_epoch_duration_seconds", "seconds from cut to commit"),
+            Self::CommitOutcomesTotal => ("lakeward_commit_outcomes_total", "creates of entries by outcome"),
+            Self::LogHead => ("lakeward_log_head", "newest committed version"),
+            Self::FollowerLagVersions => ("lakeward_follower_lag_versions", "versions behind the head"),
+            Self::SinkFreshnessSeconds => ("lakeward_sink_freshness_seconds", "age of the newest data in the sink"),
+            Self::RetriesTotal => ("lakeward_retries_total", "retries by what failed"),
+            Self::GenerationsTotal => ("lakeward_generations_total", "generations started"),
+            Self::Owner => ("lakeward_owner", "1 if this process owns the pipeline"),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What every actor stands on: edges with credits, gauges, a clock, and the alarm that ends a generation.
+//!
+//! This is the only folder that may call actix's raw sends; everywhere else clippy refuses them.
+
+pub mod alarm;
+pub mod board;
+pub mod clock;
+pub mod gauge;
+pub mod metric;
+pub mod outbox;
+
+pub use alarm::{Alarm, Cause, Sentinel};
+pub use board::Board;
+pub use clock::Clock;
+pub use gauge::{Gauge, Gauges};
+pub use outbox::{Closed, Envelope, Inbox, Inlet, Outbox, Weight};

@@ -1,0 +1,137 @@
+//! KpiActor: the windows of one KPI for one key (or, beyond the configured number of actors, for several).
+//!
+//! Increments come in from the registry in the order of epochs; the live tick sends what changed to the mart; closing
+//! an epoch hands its increments over and gives up the windows that G closes. `lakeward_core::kpi` decides all of it.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use lakeward_core::ids::{Epoch, EventTime};
+use lakeward_core::kpi::{Closed, Increment, Windows};
+use tokio::sync::oneshot;
+
+use crate::kit::{Board, Cause, Envelope, Inlet, Outbox, Sentinel, Weight};
+use crate::kpi_mart::KpiMartMsg;
+
+/// What a KpiActor is told, always by the registry.
+#[derive(Debug)]
+pub enum KpiMsg {
+    /// What one partition added since its last hand-over.
+    Apply {
+        /// Epoch that it belongs to.
+        epoch: Epoch,
+        /// Additions of this actor's keys.
+        increments: Vec<Increment>,
+    },
+    /// Every partition has passed the epoch's barrier, and G is known.
+    Close {
+        /// The epoch.
+        epoch: Epoch,
+        /// Gold's watermark.
+        g: EventTime,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Handed>,
+    },
+}
+
+/// A KpiActor's answer to `Close`.
+#[derive(Debug)]
+pub struct Handed {
+    /// The epoch's increments and the final rows.
+    pub closed: Closed,
+    /// Whether nothing is left in the actor.
+    pub empty: bool,
+    /// Open (window, key) pairs.
+    pub open: usize,
+    /// Estimated bytes held.
+    pub bytes: u64,
+}
+
+impl Weight for KpiMsg {
+    fn records(&self) -> u64 {
+        match self {
+            Self::Apply { increments, .. } => u64::try_from(increments.len()).unwrap_or(u64::MAX),
+            Self::Close { .. } => 0,
+        }
+    }
+}
+
+/// The windows of one KPI for some keys.
+pub struct KpiActor {
+    index: u32,
+    windows: Windows,
+    mart: Option<Outbox<KpiMartMsg>>,
+    live_tick: Duration,
+    board: Board,
+    inlet: Inlet,
+    sentinel: Sentinel,
+}
+
+impl KpiActor {
+    /// An actor that holds `windows`; `mart` receives their live values.
+    #[must_use]
+    pub fn new(
+        index: u32,
+        windows: Windows,
+        mart: Option<Outbox<KpiMartMsg>>,
+        live_tick: Duration,
+        board: Board,
+        sentinel: Sentinel,
+    ) -> Self {
+        Self { index, windows, mart, live_tick, board, inlet: Inlet::default(), sentinel }
+    }
+
+    /// Sends the values that changed, if the mart takes them now; else they wait for the next tick.
+    fn live(&mut self) {
+        let Some(mart) = self.mart.as_ref().filter(|mart| mart.has_credit()) else { return };
+        let rows = self.windows.live();
+        if !rows.is_empty() {
+            // No credit after all, or a mart that is gone: the values are sent again when they change, and finally.
+            let _ = mart.try_send(KpiMartMsg::Live(rows));
+        }
+    }
+
+    fn close(&mut self, epoch: Epoch, g: EventTime) -> Result<Handed, Cause> {
+        let closed = self.windows.close(epoch, g).map_err(|error| Cause::Failed(error.to_string()))?;
+        let open = self.windows.open_windows();
+        self.board.open_windows().insert(self.index, u64::try_from(open).unwrap_or(u64::MAX));
+        Ok(Handed { closed, empty: self.windows.is_empty(), open, bytes: self.windows.bytes() })
+    }
+}
+
+impl Actor for KpiActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if self.mart.is_some() {
+            ctx.run_interval(self.live_tick, |actor, _| actor.live());
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.board.open_windows().remove(&self.index);
+        self.sentinel.rest();
+    }
+}
+
+impl Handler<Envelope<KpiMsg>> for KpiActor {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<KpiMsg>, ctx: &mut Self::Context) {
+        if let Err(gap) = self.inlet.admit(&envelope) {
+            self.sentinel.fail(Cause::Failed(gap.to_string()));
+            return ctx.stop();
+        }
+        match envelope.message {
+            KpiMsg::Apply { epoch, increments } => self.windows.apply(epoch, increments),
+            KpiMsg::Close { epoch, g, reply } => match self.close(epoch, g) {
+                // A registry that waits no more has ended the generation.
+                Ok(handed) => drop(reply.send(handed)),
+                Err(cause) => {
+                    self.sentinel.fail(cause);
+                    ctx.stop();
+                }
+            },
+        }
+    }
+}

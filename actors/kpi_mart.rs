@@ -1,0 +1,209 @@
+//! KpiMart: the follower that keeps one KPI's table in the mart in line with the log, and shows live values ahead of
+//! it (F3).
+//!
+//! Live values are absolute and coalesced by (window, key), so a slow mart costs freshness, never memory. Final rows
+//! are written only by applying entries, from the Gold files that they name, in order and behind the table's fence.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use lakeward_connect::mart::LiveOutcome;
+use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::kpi::WindowRow;
+use lakeward_core::watermark::is_closed;
+use lakeward_core::window_end;
+use tokio::sync::watch;
+
+use crate::commit::Head;
+use crate::kit::{Board, Cause, Clock, Envelope, Inlet, Sentinel, Weight};
+use crate::mart_link::{BACK_OFF, FinalsOutcome, LinkError, MartLink, Trouble};
+
+/// What the KpiMart is told by KpiActors.
+#[derive(Debug)]
+pub enum KpiMartMsg {
+    /// Values that changed.
+    Live(Vec<WindowRow>),
+}
+
+impl Weight for KpiMartMsg {
+    fn records(&self) -> u64 {
+        let Self::Live(rows) = self;
+        u64::try_from(rows.len()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The follower of one KPI's table.
+pub struct KpiMart {
+    kpi: usize,
+    name: String,
+    link: Arc<MartLink>,
+    tick: Duration,
+    head: watch::Receiver<Head>,
+    waiting: BTreeMap<(EventTime, Box<[u8]>), WindowRow>,
+    applied: Option<Version>,
+    reflected: Option<BTreeMap<i32, i64>>,
+    busy: bool,
+    board: Board,
+    clock: Clock,
+    inlet: Inlet,
+    sentinel: Sentinel,
+}
+
+impl KpiMart {
+    /// The follower's name, in entries and metrics.
+    #[must_use]
+    pub fn follower_name(kpi: &str) -> String {
+        format!("kpi-mart/{kpi}")
+    }
+
+    /// A follower of KPI `kpi`.
+    #[must_use]
+    #[allow(clippy::too_many_arguments, reason = "a constructor of plain parts")]
+    pub fn new(
+        kpi: usize,
+        link: Arc<MartLink>,
+        tick: Duration,
+        head: watch::Receiver<Head>,
+        board: Board,
+        clock: Clock,
+        sentinel: Sentinel,
+    ) -> Self {
+        let name = link.pipeline().kpis.get(kpi).map_or_else(String::new, |k| Self::follower_name(&k.name));
+        Self {
+            kpi,
+            name,
+            link,
+            tick,
+            head,
+            waiting: BTreeMap::new(),
+            applied: None,
+            reflected: None,
+            busy: false,
+            board,
+            clock,
+            inlet: Inlet::default(),
+            sentinel,
+        }
+    }
+
+    fn work(&mut self, ctx: &mut Context<Self>) {
+        if self.busy {
+            return;
+        }
+        let head = self.head.borrow().fold.version;
+        if self.reflected.is_none() || self.applied.is_none_or(|done| done < head) {
+            self.catch_up(ctx);
+        } else if !self.waiting.is_empty() && self.has_caught_up() {
+            self.show(ctx);
+        }
+    }
+
+    /// Live values are held back until the partitions have passed what the table reflected before (F3).
+    fn has_caught_up(&self) -> bool {
+        let Some(reflected) = &self.reflected else { return false };
+        let handed = |p: &i32| self.board.partitions().get(p).map(|state| state.handed);
+        reflected.iter().all(|(p, offset)| handed(p).is_none_or(|handed| handed >= *offset))
+    }
+
+    /// Applies the entries between the table's fence and the head.
+    fn catch_up(&mut self, ctx: &mut Context<Self>) {
+        self.busy = true;
+        let (link, kpi) = (Arc::clone(&self.link), self.kpi);
+        let fold = Arc::clone(&self.head.borrow().fold);
+        let from = self.applied;
+        let work = async move {
+            link.connect().await?;
+            link.apply_finals(kpi, from, &fold).await
+        };
+        let done = |result: Result<FinalsOutcome, LinkError>, actor: &mut Self, ctx: &mut Context<Self>| {
+            actor.busy = false;
+            match result {
+                Ok(FinalsOutcome::Applied { version, reflected }) => actor.caught_up(version, reflected),
+                Ok(FinalsOutcome::Fenced { claim }) => actor.end(Cause::Fenced(claim), ctx),
+                Err(error) => actor.trouble(&error, ctx),
+            }
+        };
+        ctx.spawn(work.into_actor(self).map(done));
+    }
+
+    fn caught_up(&mut self, version: Version, reflected: BTreeMap<i32, i64>) {
+        self.applied = Some(version);
+        self.reflected.get_or_insert(reflected);
+        self.board.follower_done(&self.name, version);
+        let fold = Arc::clone(&self.head.borrow().fold);
+        if let Some(kpi) = self.link.pipeline().kpis.get(self.kpi) {
+            self.waiting.retain(|(window, _), _| !is_closed(window_end(kpi, *window), kpi.allowed_lateness, fold.g));
+        }
+    }
+
+    /// Writes the live values that wait.
+    fn show(&mut self, ctx: &mut Context<Self>) {
+        self.busy = true;
+        let rows: Vec<WindowRow> = std::mem::take(&mut self.waiting).into_values().collect();
+        let handed: BTreeMap<i32, i64> = self.board.partitions().iter().map(|p| (*p.key(), p.handed)).collect();
+        let (link, kpi, now) = (Arc::clone(&self.link), self.kpi, self.clock.wall_micros());
+        let work = async move {
+            let result = link.upsert_live(kpi, &rows, &handed, now).await;
+            (rows, result)
+        };
+        let done = move |(rows, result): (Vec<WindowRow>, Result<LiveOutcome, LinkError>), actor: &mut Self, ctx: &mut Context<Self>| {
+            actor.busy = false;
+            match result {
+                Ok(LiveOutcome::Applied) => actor.board.followers().entry(actor.name.clone()).or_default().fresh_at = now,
+                Ok(LiveOutcome::Fenced { claim }) => actor.end(Cause::Fenced(claim), ctx),
+                Err(error) => {
+                    for row in rows {
+                        actor.waiting.entry((row.window, row.key.clone())).or_insert(row);
+                    }
+                    actor.trouble(&error, ctx);
+                }
+            }
+        };
+        ctx.spawn(work.into_actor(self).map(done));
+    }
+
+    fn trouble(&mut self, error: &LinkError, ctx: &mut Context<Self>) {
+        match error.trouble() {
+            Trouble::Cause(cause) => self.end(cause, ctx),
+            Trouble::Retry => {
+                self.board.follower_trouble(&self.name, &error.to_string());
+                tracing::warn!(%error, follower = self.name, "the mart does not answer; trying again");
+                self.busy = true;
+                ctx.run_later(BACK_OFF, |actor, _| actor.busy = false);
+            }
+        }
+    }
+
+    fn end(&mut self, cause: Cause, ctx: &mut Context<Self>) {
+        self.sentinel.fail(cause);
+        ctx.stop();
+    }
+}
+
+impl Actor for KpiMart {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(self.tick, Self::work);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.sentinel.rest();
+    }
+}
+
+impl Handler<Envelope<KpiMartMsg>> for KpiMart {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<KpiMartMsg>, ctx: &mut Self::Context) {
+        if let Err(gap) = self.inlet.admit(&envelope) {
+            return self.end(Cause::Failed(gap.to_string()), ctx);
+        }
+        let KpiMartMsg::Live(rows) = envelope.message;
+        for row in rows {
+            self.waiting.insert((row.window, row.key.clone()), row);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! The followers' connection to a mart: opens it when it is there, claims it once per generation, fills it from the
+//! log's files.
+//!
+//! Shared by the follower of rows and those of KPIs, which run and fail on their own.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::{Array, BooleanArray, Int32Array, Int64Array};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::record_batch::RecordBatch;
+use lakeward_connect::lake::LakeError;
+use lakeward_connect::layer::{LayerSpec, read_rows};
+use lakeward_connect::log_store::{LogError, LogStore};
+use lakeward_connect::mart::{Claimed, FinalOutcome, KpiFence, LiveOutcome, Mart, MartContext, MartError, RowsOutcome};
+use lakeward_core::ids::{EventTime, OffsetRange, Version};
+use lakeward_core::kpi::{RenderError, WindowRow, mart_batch, mart_batch_from_gold, mart_window_column};
+use lakeward_core::log::{Fold, LiveFile, version_of};
+use lakeward_core::pipeline::{Holds, Pipeline};
+use lakeward_core::{last_closed_window, window_end};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::kit::Cause;
+
+/// Pause before a mart that failed is tried again.
+pub const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// Offsets of one partition that a fill copies in one transaction: bounds its memory.
+const FILL_OFFSETS: i64 = 100_000;
+
+/// Opens the mart; called again after each failure.
+pub type OpenMart = Box<dyn Fn() -> futures::future::BoxFuture<'static, Result<Mart, MartError>> + Send + Sync>;
+
+/// The connection of one generation to its mart.
+pub struct MartLink {
+    pipeline: Arc<Pipeline>,
+    log: LogStore,
+    claim: Version,
+    start: Arc<Fold>,
+    open: OpenMart,
+    rows_spec: Option<(String, LayerSpec)>,
+    held: AsyncMutex<Option<Held>>,
+    fences: Mutex<BTreeMap<(i32, i32), i64>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    mart: Mart,
+    kpis: BTreeMap<String, KpiFence>,
+}
+
+/// Why a mart could not be brought further.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The mart.
+    #[error("mart: {0}")]
+    Mart(#[from] MartError),
+    /// The lake, while filling from it.
+    #[error("filling the mart from the lake: {0}")]
+    Lake(#[from] LakeError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Rows could not be put into the mart's form.
+    #[error("rows for the mart: {0}")]
+    Render(#[from] RenderError),
+    /// Arrow refused a kernel: a bug.
+    #[error("rows for the mart: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A greater claim holds the mart.
+    #[error("claim {0} holds the mart")]
+    Fenced(Version),
+    /// The mart was lost between two calls.
+    #[error("the mart is not connected")]
+    NotConnected,
+}
+
+/// What a `LinkError` means for a follower.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Try again after a pause.
+    Retry,
+    /// The generation ends.
+    Cause(Cause),
+}
+
+impl LinkError {
+    /// What follows.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Fenced(claim) => Trouble::Cause(Cause::Fenced(*claim)),
+            Self::Mart(error) => match error.refusal() {
+                Some(code) => Trouble::Cause(Cause::Stop { code, message: error.to_string() }),
+                None => Trouble::Retry,
+            },
+            Self::Render(_) | Self::Arrow(_) => {
+                Trouble::Cause(Cause::Stop { code: "BUG", message: self.to_string() })
+            }
+            Self::Lake(_) | Self::Log(_) | Self::NotConnected => Trouble::Retry,
+        }
+    }
+}
+
+/// What became of applying entries to a KPI's table.
+#[derive(Debug)]
+pub enum FinalsOutcome {
+    /// The table holds all final rows up to this version; it had shown live values up to these offsets before.
+    Applied {
+        /// Newest version applied.
+        version: Version,
+        /// Offsets reflected by live values when it was claimed.
+        reflected: BTreeMap<i32, i64>,
+    },
+    /// A greater claim holds the mart.
+    Fenced {
+        /// The greater claim.
+        claim: Version,
+    },
+}
+
+impl MartLink {
+    /// A link for the generation whose claim entry is the newest of `start`. `rows_spec`: name and form of the layer
+    /// that holds rows.
+    #[must_use]
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        log: LogStore,
+        claim: Version,
+        start: Arc<Fold>,
+        open: OpenMart,
+        rows_spec: Option<(String, LayerSpec)>,
+    ) -> Self {
+        let (held, fences) = (AsyncMutex::new(None), Mutex::new(BTreeMap::new()));
+        Self { pipeline, log, claim, start, open, rows_spec, held, fences }
+    }
+
+    /// The definition.
+    #[must_use]
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Opens, prepares and claims the mart, once; takes previews of dead attempts back (F2).
+    pub async fn connect(&self) -> Result<(), LinkError> {
+        let mut held = self.held.lock().await;
+        if held.is_some() {
+            return Ok(());
+        }
+        let mart = (self.open)().await?;
+        mart.prepare(&self.pipeline, self.log.id()).await?;
+        let start = Arc::clone(&self.start);
+        let end = move |claim, incarnation, partition| start.reign_end(claim, incarnation, partition);
+        let partitions: Vec<(i32, i32, i64)> =
+            self.start.partitions.iter().map(|(&p, held)| (held.incarnation, p, held.start)).collect();
+        match mart.claim(&self.pipeline, self.log.id(), self.claim, &end, &partitions).await? {
+            Claimed::Held { next, kpis } => {
+                *self.fences.lock().unwrap_or_else(PoisonError::into_inner) = next;
+                *held = Some(Held { mart, kpis });
+                Ok(())
+            }
+            Claimed::Fenced { claim } => Err(LinkError::Fenced(claim)),
+        }
+    }
+
+    /// Copies consecutive rows of a partition behind its fence.
+    pub async fn copy(
+        &self,
+        incarnation: i32,
+        partition: i32,
+        range: OffsetRange,
+        rows: Vec<RecordBatch>,
+    ) -> Result<RowsOutcome, LinkError> {
+        let held = self.connected().await?;
+        let schema = rows.first().map(RecordBatch::schema);
+        let rows = match schema {
+            Some(schema) => concat_batches(&schema, &rows)?,
+            None => RecordBatch::new_empty(lakeward_core::rows_schema(&self.pipeline)),
+        };
+        let context = self.context();
+        let copied = held.mart.copy_rows(&context, incarnation, partition, range.from, range.to, &rows).await;
+        let outcome = self.keep_or_drop(copied).await?;
+        if matches!(outcome, RowsOutcome::Applied) {
+            self.set_fence(incarnation, partition, range.to);
+        }
+        Ok(outcome)
+    }
+
+    /// Whether every partition's fence is at or above the fold's offsets.
+    #[must_use]
+    pub fn reaches(&self, fold: &Fold) -> bool {
+        let fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        fold.partitions.iter().all(|(&p, held)| fences.get(&(held.incarnation, p)).is_some_and(|&n| n >= held.to))
+    }
+
+    /// Fills the table of rows from the log's files, up to the fold's offsets (F2).
+    pub async fn fill(&self, fold: &Fold) -> Result<(), LinkError> {
+        let past = fold.past_incarnations.iter().map(|(&(p, i), held)| (i, p, held.start, held.to));
+        let now = fold.partitions.iter().map(|(&p, held)| (held.incarnation, p, held.start, held.to));
+        for (incarnation, partition, start, to) in past.chain(now) {
+            let fence = self.fence(incarnation, partition);
+            let mut next = fence.unwrap_or(start);
+            while next < to {
+                let range = OffsetRange { from: next, to: to.min(next + FILL_OFFSETS) };
+                let rows = self.committed_rows(fold, incarnation, partition, range).await?;
+                match self.copy(incarnation, partition, range, rows).await? {
+                    RowsOutcome::Applied => next = range.to,
+                    RowsOutcome::At { next: at } => {
+                        self.set_fence(incarnation, partition, at);
+                        next = at;
+                    }
+                    RowsOutcome::Fenced { claim } => return Err(LinkError::Fenced(claim)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The fold at an earlier version of this generation.
+    pub async fn fold_at(&self, version: Version) -> Result<Fold, LinkError> {
+        let mut fold = Fold::clone(&self.start);
+        while fold.version < version {
+            let Some((entry, hash)) = self.log.entry(fold.version.next()).await? else { break };
+            fold.apply(&entry, hash).map_err(LogError::from)?;
+        }
+        Ok(fold)
+    }
+
+    /// Applies the final rows of the entries above `from` (`None`: above the table's fence) up to the fold's.
+    pub async fn apply_finals(
+        &self,
+        kpi: usize,
+        from: Option<Version>,
+        fold: &Fold,
+    ) -> Result<FinalsOutcome, LinkError> {
+        let held = self.connected().await?;
+        let Some(definition) = self.pipeline.kpis.get(kpi) else { return Err(LinkError::NotConnected) };
+        let fence = held.kpis.get(&definition.name).cloned().unwrap_or_default();
+        let from = from.or(fence.version);
+        let layer = self.pipeline.layer(|h| *h == Holds::FinalWindows { kpi }).map(|(_, l)| l.name.clone());
+        let above = |file: &&LiveFile| version_of(&file.path) > from;
+        let files: Vec<LiveFile> = layer.iter().flat_map(|l| fold.layer_files(l)).filter(above).cloned().collect();
+        let mut rows = Vec::new();
+        for file in &files {
+            for gold in self.read_file(file, None).await? {
+                rows.push(mart_batch_from_gold(&self.pipeline, kpi, &gold, fold.updated_at)?);
+            }
+        }
+        if let Some(closed_to) = last_closed_window(definition, fold.g) {
+            let boundary = mart_window_column(&self.pipeline, kpi, closed_to)?;
+            let closed_end = window_end(definition, closed_to);
+            let outcome =
+                held.mart.apply_final(&self.context(), kpi, fold.version, closed_end, &rows, &boundary).await;
+            if let FinalOutcome::Fenced { claim } = self.keep_or_drop(outcome).await? {
+                return Ok(FinalsOutcome::Fenced { claim });
+            }
+        }
+        Ok(FinalsOutcome::Applied { version: fold.version, reflected: fence.reflected })
+    }
+
+    /// Writes live values.
+    pub async fn upsert_live(
+        &self,
+        kpi: usize,
+        rows: &[WindowRow],
+        reflected: &BTreeMap<i32, i64>,
+        now: i64,
+    ) -> Result<LiveOutcome, LinkError> {
+        let held = self.connected().await?;
+        let batch = mart_batch(&self.pipeline, kpi, rows, false, now)?;
+        let ends: Vec<EventTime> = match self.pipeline.kpis.get(kpi) {
+            Some(definition) => rows.iter().map(|row| window_end(definition, row.window)).collect(),
+            None => Vec::new(),
+        };
+        let written = held.mart.upsert_live(&self.context(), kpi, &batch, &ends, reflected).await;
+        self.keep_or_drop(written).await
+    }
+
+    fn context(&self) -> MartContext {
+        MartContext { pipeline: Arc::clone(&self.pipeline), log_id: self.log.id().to_owned(), claim: self.claim }
+    }
+
+    async fn connected(&self) -> Result<Held, LinkError> {
+        self.held.lock().await.clone().ok_or(LinkError::NotConnected)
+    }
+
+    /// After an error the mart is opened and claimed anew: fences are read again.
+    async fn keep_or_drop<T>(&self, result: Result<T, MartError>) -> Result<T, LinkError> {
+        if result.is_err() {
+            *self.held.lock().await = None;
+        }
+        Ok(result?)
+    }
+
+    fn fence(&self, incarnation: i32, partition: i32) -> Option<i64> {
+        self.fences.lock().unwrap_or_else(PoisonError::into_inner).get(&(incarnation, partition)).copied()
+    }
+
+    fn set_fence(&self, incarnation: i32, partition: i32, next: i64) {
+        self.fences.lock().unwrap_or_else(PoisonError::into_inner).insert((incarnation, partition), next);
+    }
+
+    async fn committed_rows(
+        &self,
+        fold: &Fold,
+        incarnation: i32,
+        partition: i32,
+        range: OffsetRange,
+    ) -> Result<Vec<RecordBatch>, LinkError> {
+        let Some((layer, _)) = &self.rows_spec else { return Ok(Vec::new()) };
+        let touches = |file: &&LiveFile| {
+            file.staged.offsets.get(&partition).is_some_and(|o| o.from < range.to && o.to > range.from)
+        };
+        let files: Vec<LiveFile> = fold.layer_files(layer).filter(touches).cloned().collect();
+        let mut rows = Vec::new();
+        for file in &files {
+            for batch in self.read_file(file, self.rows_spec.as_ref().map(|(_, spec)| spec)).await? {
+                let picked = pick(&batch, incarnation, partition, range)?;
+                if picked.num_rows() > 0 {
+                    rows.push(picked);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads a live file where it is: in place, or still under staging.
+    async fn read_file(&self, file: &LiveFile, spec: Option<&LayerSpec>) -> Result<Vec<RecordBatch>, LinkError> {
+        let lake = self.log.lake();
+        let path = if lake.stat(&file.path).await?.is_some() { &file.path } else { &file.staged.staged };
+        Ok(read_rows(lake, path, &file.staged.leaf, spec).await?)
+    }
+}
+
+/// Rows of one partition whose offsets lie in the range.
+fn pick(
+    batch: &RecordBatch,
+    incarnation: i32,
+    partition: i32,
+    range: OffsetRange,
+) -> Result<RecordBatch, LinkError> {
+    let ints = |name: &str| batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<Int32Array>());
+    let offsets = batch.column_by_name("kafka_offset").and_then(|c| c.as_any().downcast_ref::<Int64Array>());
+    let (Some(p), Some(i), Some(o)) = (ints("kafka_partition"), ints("kafka_incarnation"), offsets) else {
+        return Ok(batch.slice(0, 0));
+    };
+    let inside = |row: usize| {
+        p.value(row) == partition
+            && i.value(row) == incarnation
+            && (range.from..range.to).contains(&o.value(row))
+    };
+    let mask: BooleanArray = (0..batch.num_rows()).map(|row| Some(inside(row))).collect();
+    Ok(filter_record_batch(batch, &mask)?)
+}

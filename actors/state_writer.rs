@@ -1,0 +1,130 @@
+//! Writes state objects: an epoch's increments, and bases that stand for many of them (E2).
+
+use lakeward_connect::lake::{Create, Lake, LakeError};
+use lakeward_core::ids::{Epoch, EventTime, Version};
+use lakeward_core::kpi::RenderError;
+use lakeward_core::kpi::state::{StateError, StateIncrements, compact, decode, encode};
+use lakeward_core::log::{Fold, StagedState, StateRef};
+use lakeward_core::pipeline::Pipeline;
+use lakeward_core::watermark::is_closed;
+use lakeward_core::window_end;
+
+use crate::attempt::Attempts;
+
+/// Where state objects of a generation go.
+#[derive(Clone)]
+pub struct StateWriter {
+    lake: Lake,
+    attempts: Attempts,
+}
+
+/// Why a state object could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StateWriteError {
+    /// The store failed.
+    #[error("state object {path}: {source}")]
+    Lake {
+        /// Path below the lake's root.
+        path: String,
+        /// What the store said.
+        #[source]
+        source: LakeError,
+    },
+    /// The bytes are not a state object.
+    #[error("state object {path}: {source}")]
+    State {
+        /// Path below the lake's root.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: StateError,
+    },
+    /// The object named by the log is gone.
+    #[error("LAKE_DAMAGED: state object {0} is named by the log and is not there")]
+    Missing(String),
+    /// Final rows could not be rendered.
+    #[error("final rows: {0}")]
+    Render(#[from] RenderError),
+    /// A blocking task was cancelled: the process is ending.
+    #[error("the encoding task was cancelled")]
+    Cancelled,
+}
+
+impl StateWriter {
+    /// A writer for one generation.
+    #[must_use]
+    pub fn new(lake: Lake, attempts: Attempts) -> Self {
+        Self { lake, attempts }
+    }
+
+    /// Writes an epoch's increments; `None` if there are none.
+    pub async fn write_delta(
+        &self,
+        epoch: Epoch,
+        increments: StateIncrements,
+    ) -> Result<Option<StagedState>, StateWriteError> {
+        if increments.len() == 0 {
+            return Ok(None);
+        }
+        self.write(self.attempts.delta(epoch), None, increments).await.map(Some)
+    }
+
+    /// Folds the state objects that `fold` holds into one base object and writes it. Windows that are closed, and
+    /// dedup keys that can't match any more, are left out.
+    pub async fn write_base(
+        &self,
+        epoch: Epoch,
+        fold: &Fold,
+        pipeline: &Pipeline,
+    ) -> Result<StagedState, StateWriteError> {
+        let increments = load_state(&self.lake, fold, pipeline).await?;
+        self.write(self.attempts.base(epoch), Some(fold.version), increments).await
+    }
+
+    async fn write(
+        &self,
+        path: String,
+        base_of: Option<Version>,
+        increments: StateIncrements,
+    ) -> Result<StagedState, StateWriteError> {
+        let items = u64::try_from(increments.len()).unwrap_or(u64::MAX);
+        let encoded = tokio::task::spawn_blocking(move || encode(&increments)).await;
+        let bytes = encoded.map_err(|_| StateWriteError::Cancelled)?;
+        let bytes = bytes.map_err(|source| StateWriteError::State { path: path.clone(), source })?;
+        let (length, checksum) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), lakeward_core::checksum(&bytes));
+        match self.lake.create_new(&path, bytes.into()).await {
+            Create::Created => Ok(StagedState { path, base_of, length, checksum, items }),
+            Create::Exists => {
+                let source = LakeError::other(&path, "a state object of this attempt exists already");
+                Err(StateWriteError::Lake { path, source })
+            }
+            Create::Unknown(source) | Create::Failed(source) => Err(StateWriteError::Lake { path, source }),
+        }
+    }
+}
+
+/// Reads all state that the fold holds, merged, without what can't matter any more.
+pub async fn load_state(lake: &Lake, fold: &Fold, pipeline: &Pipeline) -> Result<StateIncrements, StateWriteError> {
+    let mut objects = Vec::with_capacity(fold.state.len());
+    for reference in &fold.state {
+        objects.push(read_object(lake, reference).await?);
+    }
+    let g = fold.g;
+    let closed = |kpi: &str, window: EventTime| {
+        let definition = pipeline.kpis.iter().find(|k| k.name == kpi);
+        definition.is_none_or(|k| is_closed(window_end(k, window), k.allowed_lateness, g))
+    };
+    let within = pipeline.dedup.as_ref().map_or(0, |d| d.within);
+    let horizon = |partition: i32| fold.partitions.get(&partition).map_or(EventTime::MIN, |p| p.watermark.minus(within));
+    Ok(compact(objects, closed, horizon))
+}
+
+async fn read_object(lake: &Lake, reference: &StateRef) -> Result<StateIncrements, StateWriteError> {
+    let path = reference.path.clone();
+    let bytes = lake.read(&path).await.map_err(|source| StateWriteError::Lake { path: path.clone(), source })?;
+    let bytes = bytes.ok_or_else(|| StateWriteError::Missing(path.clone()))?;
+    if lakeward_core::checksum(&bytes) != reference.checksum {
+        return Err(StateWriteError::Missing(format!("{path} (its checksum differs)")));
+    }
+    decode(&bytes).map_err(|source| StateWriteError::State { path, source })
+}

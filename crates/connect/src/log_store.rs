@@ -1,0 +1,265 @@
+//! Hands of the log: reads entries back, folds them, creates the next one and finds out what became of it.
+//!
+//! Carries out the decisions of `lakeward_core::log`. Promises what L1, L3 and L5 ask of a store's user: a create is
+//! resolved by reading back, the head is probed and never trusted, who acts on an entry made it durable first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lakeward_core::ids::Version;
+use lakeward_core::log::{
+    CHECKPOINT_EVERY, Entry, EntryError, Fold, FoldError, Found, LogPaths, PipelinePaths, Resolution, entry_hash,
+    is_checkpoint, next_checkpoint, resolve_create,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::lake::{Create, Lake, LakeError};
+
+/// The first pause between two tries of a create whose outcome is unknown, and the longest one.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// The log of one pipeline in a lake.
+#[derive(Clone, Debug)]
+pub struct LogStore {
+    lake: Lake,
+    id: Arc<str>,
+    paths: LogPaths,
+}
+
+/// Why the log can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The store failed; it may answer later.
+    #[error("the log at {path}: {source}")]
+    Lake {
+        /// Path below the lake's root.
+        path: String,
+        /// What the store said.
+        #[source]
+        source: LakeError,
+    },
+    /// An entry's bytes are not for this program.
+    #[error("the log at {path}: {source}")]
+    Entry {
+        /// Path below the lake's root.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: EntryError,
+    },
+    /// Entries don't follow from each other.
+    #[error("the log: {0}")]
+    Fold(#[from] FoldError),
+    /// A file beside the entries is unreadable.
+    #[error("the log at {path} is damaged: {what}")]
+    Damaged {
+        /// Path below the lake's root.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// What became of a create.
+#[must_use]
+#[derive(Debug)]
+pub enum CreateOutcome {
+    /// It is commit v; its hash.
+    Committed(String),
+    /// Anything else (L3): who must step down, reload or stop.
+    Other(Resolution),
+}
+
+#[derive(Serialize, Deserialize)]
+struct LogIdFile {
+    log_id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    format: u32,
+    fold: Fold,
+}
+
+const CHECKPOINT_FORMAT: u32 = 1;
+
+impl LogStore {
+    /// Opens the pipeline's newest log, fixing the id of log 0 as `new_id` if there is none (L0).
+    pub async fn open(lake: &Lake, pipeline: &str, new_id: &str) -> Result<Self, LogError> {
+        let paths = PipelinePaths::new(pipeline);
+        let mut n = 0;
+        let mut store = Self::fix(lake, &paths, n, new_id).await?;
+        loop {
+            let next = paths.log_id(n + 1);
+            let Some(bytes) = lake.read(&next).await.map_err(at(&next))? else { return Ok(store) };
+            let id: LogIdFile = parse(&next, &bytes)?;
+            let ended = store.load().await?.and_then(|fold| fold.ended.clone());
+            if ended.as_deref() != Some(id.log_id.as_str()) {
+                return Ok(store);
+            }
+            n += 1;
+            store = Self::at(lake, &paths, &id.log_id);
+        }
+    }
+
+    /// Opens the newest log for reading; `None` if the pipeline has never run here.
+    pub async fn open_existing(lake: &Lake, pipeline: &str) -> Result<Option<Self>, LogError> {
+        let first = PipelinePaths::new(pipeline).log_id(0);
+        match lake.read(&first).await.map_err(at(&first))? {
+            None => Ok(None),
+            Some(bytes) => {
+                let id: LogIdFile = parse(&first, &bytes)?;
+                Self::open(lake, pipeline, &id.log_id).await.map(Some)
+            }
+        }
+    }
+
+    /// The log's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Names of the log's files.
+    #[must_use]
+    pub fn paths(&self) -> &LogPaths {
+        &self.paths
+    }
+
+    /// The lake that it lies in.
+    #[must_use]
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// The fold of the whole log, from the newest checkpoint; `None` while it has no entry.
+    pub async fn load(&self) -> Result<Option<Fold>, LogError> {
+        let mut fold = self.newest_checkpoint().await?;
+        loop {
+            let next = fold.as_ref().map_or(Version(0), |f| f.version.next());
+            let Some((entry, hash)) = self.entry(next).await? else { return Ok(fold) };
+            match &mut fold {
+                None => fold = Some(Fold::first(&entry, hash)?),
+                Some(fold) => fold.apply(&entry, hash)?,
+            }
+        }
+    }
+
+    /// Brings a fold up to the head.
+    pub async fn advance(&self, fold: &mut Fold) -> Result<(), LogError> {
+        while let Some((entry, hash)) = self.entry(fold.version.next()).await? {
+            fold.apply(&entry, hash)?;
+        }
+        Ok(())
+    }
+
+    /// Entry `version` and its hash, made durable before anybody acts on it (L1); `None` if it isn't there.
+    pub async fn entry(&self, version: Version) -> Result<Option<(Entry, String)>, LogError> {
+        let path = self.paths.entry(version);
+        let Some(bytes) = self.lake.read_durable(&path).await.map_err(at(&path))? else { return Ok(None) };
+        let entry = Entry::parse(&bytes).map_err(|source| LogError::Entry { path, source })?;
+        Ok(Some((entry, entry_hash(&bytes))))
+    }
+
+    /// Creates an entry and resolves what became of it, trying the same bytes again for as long as the outcome is
+    /// unknown. `trouble` hears of each failed try.
+    pub async fn create(&self, entry: &Entry, mut trouble: impl FnMut(&LakeError)) -> Result<CreateOutcome, LogError> {
+        let path = self.paths.entry(entry.version);
+        let bytes = entry.to_bytes().map_err(|e| LogError::Damaged { path: path.clone(), what: e.to_string() })?;
+        let bytes = Bytes::from(bytes);
+        let mine = Found::from(entry);
+        let mut pause = RETRY.0;
+        loop {
+            match self.lake.create_new(&path, bytes.clone()).await {
+                Create::Created | Create::Exists => {}
+                Create::Unknown(error) | Create::Failed(error) => trouble(&error),
+            }
+            match self.resolve(entry.version, &mine).await {
+                Ok(Resolution::Committed) => return Ok(CreateOutcome::Committed(entry_hash(&bytes))),
+                Ok(Resolution::SendAgain) => {}
+                Ok(other) => return Ok(CreateOutcome::Other(other)),
+                Err(LogError::Lake { source, .. }) => trouble(&source),
+                Err(other) => return Err(other),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY.1);
+        }
+    }
+
+    /// Writes the checkpoint of `fold` if one is due at its version (L5).
+    pub async fn checkpoint(&self, fold: &Fold) -> Result<(), LogError> {
+        if !is_checkpoint(fold.version) {
+            return Ok(());
+        }
+        let path = self.paths.checkpoint(fold.version);
+        let body = Checkpoint { format: CHECKPOINT_FORMAT, fold: fold.clone() };
+        let bytes = serde_json::to_vec(&body)
+            .map_err(|e| LogError::Damaged { path: path.clone(), what: e.to_string() })?;
+        match self.lake.create_new(&path, bytes.into()).await {
+            Create::Created | Create::Exists => Ok(()),
+            Create::Unknown(source) | Create::Failed(source) => Err(LogError::Lake { path, source }),
+        }
+    }
+
+    /// Versions of the checkpoints, ascending.
+    pub async fn checkpoints(&self) -> Result<Vec<Version>, LogError> {
+        let folder = self.paths.checkpoints();
+        let names = self.lake.list(&folder).await.map_err(at(&folder))?;
+        let version = |name: &str| name.strip_suffix(".json")?.parse().ok().map(Version);
+        let mut versions: Vec<_> = names.iter().filter_map(|e| version(&e.name)).collect();
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    async fn resolve(&self, version: Version, mine: &Found) -> Result<Resolution, LogError> {
+        let found = self.entry(version).await?.map(|(entry, _)| Found::from(&entry));
+        let checkpoint = next_checkpoint(version);
+        let path = self.paths.checkpoint(checkpoint);
+        let above = self.lake.stat(&path).await.map_err(at(&path))?.is_some();
+        Ok(resolve_create(mine, found.as_ref(), above))
+    }
+
+    async fn newest_checkpoint(&self) -> Result<Option<Fold>, LogError> {
+        let Some(version) = self.checkpoints().await?.pop() else { return Ok(None) };
+        debug_assert!(version.0 % CHECKPOINT_EVERY == 0);
+        let path = self.paths.checkpoint(version);
+        let bytes = self.lake.read(&path).await.map_err(at(&path))?;
+        let bytes = bytes.ok_or_else(|| LogError::Damaged { path: path.clone(), what: "it is gone".to_owned() })?;
+        let checkpoint: Checkpoint = parse(&path, &bytes)?;
+        if checkpoint.format > CHECKPOINT_FORMAT {
+            let source = EntryError::NewerLog(format!("checkpoint format {}", checkpoint.format));
+            return Err(LogError::Entry { path, source });
+        }
+        Ok(Some(checkpoint.fold))
+    }
+
+    async fn fix(lake: &Lake, paths: &PipelinePaths, n: u32, new_id: &str) -> Result<Self, LogError> {
+        let path = paths.log_id(n);
+        let body = LogIdFile { log_id: new_id.to_owned() };
+        let bytes =
+            serde_json::to_vec(&body).map_err(|e| LogError::Damaged { path: path.clone(), what: e.to_string() })?;
+        if lake.read(&path).await.map_err(at(&path))?.is_none()
+            && let Create::Unknown(source) | Create::Failed(source) = lake.create_new(&path, bytes.into()).await
+        {
+            return Err(LogError::Lake { path, source });
+        }
+        let bytes = lake.read_durable(&path).await.map_err(at(&path))?;
+        let bytes = bytes.ok_or_else(|| LogError::Damaged { path: path.clone(), what: "it is gone".to_owned() })?;
+        let id: LogIdFile = parse(&path, &bytes)?;
+        Ok(Self::at(lake, paths, &id.log_id))
+    }
+
+    fn at(lake: &Lake, paths: &PipelinePaths, id: &str) -> Self {
+        Self { lake: lake.clone(), id: id.into(), paths: paths.log(id) }
+    }
+}
+
+fn at(path: &str) -> impl FnOnce(LakeError) -> LogError + use<> {
+    let path = path.to_owned();
+    move |source| LogError::Lake { path, source }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, LogError> {
+    serde_json::from_slice(bytes).map_err(|e| LogError::Damaged { path: path.to_owned(), what: e.to_string() })
+}

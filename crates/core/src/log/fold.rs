@@ -1,0 +1,303 @@
+//! The fold of the log: what all entries up to a version say together. Everything that starts, follows or checks a
+//! pipeline begins here.
+//!
+//! Promises I1 (no holes, hash links hold, ranges join), I10 (watermarks never go back): an entry that breaks one is
+//! refused with what is wrong, and nobody acts on it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{EventTime, Version};
+use crate::ledger::Counters;
+use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, PartitionEntry, StateRef};
+
+/// A partition as the head leaves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionFold {
+    /// Incarnation of the topic.
+    pub incarnation: i32,
+    /// Kafka's id of the topic at that incarnation, where known.
+    pub topic_id: Option<String>,
+    /// The offset at which this incarnation's first entry began.
+    pub start: i64,
+    /// The next offset to fetch.
+    pub to: i64,
+    /// The watermark.
+    pub watermark: EventTime,
+    /// What became of all records of this incarnation.
+    pub total: Counters,
+}
+
+/// Where a claim's reign ended: per partition the incarnation and the `to` of the last entry before the next claim.
+pub type ReignEnd = BTreeMap<i32, (i32, i64)>;
+
+/// All entries up to `version`, folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold {
+    /// Version of the newest entry.
+    pub version: Version,
+    /// Id of the log.
+    pub log_id: String,
+    /// Hash of the newest entry's bytes.
+    pub hash: String,
+    /// The claim in force.
+    pub claim: Version,
+    /// When the newest claim entry was built, by its writer's clock, microseconds.
+    pub claimed_at: i64,
+    /// Hash of the definition in force.
+    pub definition: String,
+    /// Engine semantics in force.
+    pub semantics: u32,
+    /// The partition set.
+    pub partitions: BTreeMap<i32, PartitionFold>,
+    /// Ends of earlier incarnations: (partition, incarnation) -> next offset, totals.
+    #[serde(with = "pairs")]
+    pub past_incarnations: BTreeMap<(i32, i32), PartitionFold>,
+    /// Gold's watermark.
+    pub g: EventTime,
+    /// Live files per layer, by final path.
+    pub files: BTreeMap<String, BTreeMap<String, LiveFile>>,
+    /// State objects, in the order they were added.
+    pub state: Vec<StateRef>,
+    /// State objects that an entry took out, with that entry's version, until garbage collection has passed (H2).
+    pub state_removed: Vec<(Version, String)>,
+    /// Reigns that ended, by claim (F2).
+    #[serde(with = "pairs")]
+    pub reigns: BTreeMap<Version, ReignEnd>,
+    /// Boundary of the rows mart.
+    pub rows_boundary: Option<EventTime>,
+    /// Per follower the newest version known done.
+    pub followers: BTreeMap<String, Version>,
+    /// Files of all entries up to here are in place.
+    pub rolled: Option<Version>,
+    /// The log that follows, if this one has ended.
+    pub ended: Option<String>,
+    /// Epoch entries so far.
+    pub epochs: u64,
+    /// When the newest entry was built, microseconds.
+    pub updated_at: i64,
+}
+
+/// An entry that doesn't follow from the log before it: damage, or a bug. Nobody may act on it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("LOG_DAMAGED: entry {version}: {what}")]
+pub struct FoldError {
+    /// The entry.
+    pub version: Version,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Fold {
+    /// The fold of version 0, which must be a claim entry (L6).
+    pub fn first(entry: &Entry, hash: String) -> Result<Self, FoldError> {
+        if entry.version != Version(0) || !entry.is_claim() || entry.previous.is_some() {
+            return Err(damaged(entry, "the first entry must be a claim at version 0 without a predecessor"));
+        }
+        let mut fold = Self {
+            version: entry.version,
+            log_id: entry.log_id.clone(),
+            hash: String::new(),
+            claim: entry.claim,
+            claimed_at: entry.created_at,
+            definition: String::new(),
+            semantics: entry.semantics,
+            partitions: BTreeMap::new(),
+            past_incarnations: BTreeMap::new(),
+            g: EventTime::MIN,
+            files: BTreeMap::new(),
+            state: Vec::new(),
+            state_removed: Vec::new(),
+            reigns: BTreeMap::new(),
+            rows_boundary: None,
+            followers: BTreeMap::new(),
+            rolled: None,
+            ended: None,
+            epochs: 0,
+            updated_at: entry.created_at,
+        };
+        fold.take(entry, hash)?;
+        Ok(fold)
+    }
+
+    /// Takes the next entry up. `hash` is `entry_hash` of its bytes.
+    pub fn apply(&mut self, entry: &Entry, hash: String) -> Result<(), FoldError> {
+        if entry.version != self.version.next() {
+            return Err(damaged(entry, &format!("it does not follow version {}", self.version)));
+        }
+        if entry.previous.as_deref() != Some(self.hash.as_str()) {
+            return Err(damaged(entry, "its hash link does not name the entry before it"));
+        }
+        if entry.log_id != self.log_id {
+            return Err(damaged(entry, &format!("it belongs to log {}", entry.log_id)));
+        }
+        if self.ended.is_some() {
+            return Err(damaged(entry, "the log had ended"));
+        }
+        self.take(entry, hash)
+    }
+
+    /// Live files of one layer.
+    pub fn layer_files(&self, layer: &str) -> impl Iterator<Item = &LiveFile> {
+        self.files.get(layer).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Where the reign of `claim` ended for a partition: rows at or above it were never committed under that claim
+    /// (F2). A reign that has not ended ends at the head; of a partition that the reign did not know, nothing was.
+    #[must_use]
+    pub fn reign_end(&self, claim: Version, incarnation: i32, partition: i32) -> i64 {
+        if let Some(past) = self.past_incarnations.get(&(partition, incarnation)) {
+            return past.to;
+        }
+        let head = self.partitions.get(&partition).filter(|p| p.incarnation == incarnation);
+        let end = match self.reigns.get(&claim) {
+            Some(reign) => reign.get(&partition).filter(|(i, _)| *i == incarnation).map(|(_, to)| *to),
+            None => head.map(|p| p.to),
+        };
+        end.or_else(|| head.map(|p| p.start)).unwrap_or(0)
+    }
+
+    fn take(&mut self, entry: &Entry, hash: String) -> Result<(), FoldError> {
+        self.check_order(entry)?;
+        for (&partition, new) in &entry.partitions {
+            self.take_partition(entry, partition, new)?;
+        }
+        if let Some(missing) = self.partitions.keys().find(|p| !entry.partitions.contains_key(p)) {
+            return Err(damaged(entry, &format!("partition {missing} has left the set")));
+        }
+        self.take_files(entry)?;
+        self.take_state(entry)?;
+        self.g = entry.g;
+        self.definition.clone_from(&entry.definition);
+        self.semantics = entry.semantics;
+        self.rows_boundary = self.rows_boundary.max(entry.rows_boundary);
+        for (name, &version) in &entry.followers {
+            let known = self.followers.entry(name.clone()).or_insert(version);
+            *known = (*known).max(version);
+        }
+        self.rolled = self.rolled.max(entry.rolled);
+        match &entry.kind {
+            EntryKind::Claim { .. } => {}
+            EntryKind::Epoch => self.epochs += 1,
+            EntryKind::Ended { next } => self.ended = Some(next.clone()),
+        }
+        self.version = entry.version;
+        self.hash = hash;
+        self.updated_at = entry.created_at;
+        Ok(())
+    }
+
+    fn check_order(&mut self, entry: &Entry) -> Result<(), FoldError> {
+        if entry.is_claim() {
+            if entry.claim != entry.version {
+                return Err(damaged(entry, "a claim entry's claim must be its own version"));
+            }
+            if entry.version > Version(0) {
+                let end = self.partitions.iter().map(|(&p, f)| (p, (f.incarnation, f.to))).collect();
+                self.reigns.insert(self.claim, end);
+            }
+            self.claim = entry.claim;
+            self.claimed_at = entry.created_at;
+        } else if entry.claim != self.claim {
+            return Err(damaged(entry, &format!("claim {} is not the claim {} in force", entry.claim, self.claim)));
+        }
+        if entry.g < self.g {
+            return Err(damaged(entry, "G went back"));
+        }
+        Ok(())
+    }
+
+    fn take_partition(&mut self, entry: &Entry, partition: i32, new: &PartitionEntry) -> Result<(), FoldError> {
+        let start = match self.partitions.get(&partition) {
+            Some(old) if old.incarnation == new.incarnation => {
+                if new.from != old.to {
+                    let what = format!("partition {partition} begins at {}, the log is at {}", new.from, old.to);
+                    return Err(damaged(entry, &what));
+                }
+                if new.watermark < old.watermark {
+                    return Err(damaged(entry, &format!("the watermark of partition {partition} went back")));
+                }
+                old.start
+            }
+            Some(old) if new.incarnation == old.incarnation + 1 => {
+                self.past_incarnations.insert((partition, old.incarnation), old.clone());
+                new.from
+            }
+            Some(old) => {
+                let what = format!("partition {partition}: incarnation {} after {}", new.incarnation, old.incarnation);
+                return Err(damaged(entry, &what));
+            }
+            None => new.from,
+        };
+        if new.to < new.from {
+            return Err(damaged(entry, &format!("the range of partition {partition} goes back")));
+        }
+        let fold = PartitionFold {
+            incarnation: new.incarnation,
+            topic_id: new.topic_id.clone(),
+            start,
+            to: new.to,
+            watermark: new.watermark,
+            total: new.total.clone(),
+        };
+        self.partitions.insert(partition, fold);
+        Ok(())
+    }
+
+    fn take_files(&mut self, entry: &Entry) -> Result<(), FoldError> {
+        for (layer, change) in &entry.layers {
+            let live = self.files.entry(layer.clone()).or_default();
+            for path in &change.removed {
+                if live.remove(path).is_none() {
+                    return Err(damaged(entry, &format!("it removes {path}, which is not live")));
+                }
+            }
+            for file in &change.added {
+                if live.insert(file.path.clone(), file.clone()).is_some() {
+                    return Err(damaged(entry, &format!("it adds {} a second time", file.path)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_state(&mut self, entry: &Entry) -> Result<(), FoldError> {
+        for path in &entry.state.removed {
+            let before = self.state.len();
+            self.state.retain(|object| &object.path != path);
+            if self.state.len() == before {
+                return Err(damaged(entry, &format!("it removes state {path}, which is not held")));
+            }
+            self.state_removed.push((entry.version, path.clone()));
+        }
+        let horizon = Version(entry.version.0.saturating_sub(2 * CHECKPOINT_EVERY));
+        self.state_removed.retain(|(removed, _)| *removed >= horizon);
+        self.state.extend(entry.state.added.iter().cloned());
+        Ok(())
+    }
+}
+
+fn damaged(entry: &Entry, what: &str) -> FoldError {
+    FoldError { version: entry.version, what: what.to_owned() }
+}
+
+/// Maps with keys that JSON can't name, as lists of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map.iter())
+    }
+
+    pub fn deserialize<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<K, V>, D::Error> {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}

@@ -1,0 +1,123 @@
+//! Every name under the lake's root that the log uses (L0, L1, E2, F1): one builder, so that no two places disagree.
+
+use crate::ids::Version;
+use crate::log::StagedFile;
+
+/// Names of one pipeline, before a log's id is known.
+#[derive(Clone, Debug)]
+pub struct PipelinePaths {
+    root: String,
+}
+
+impl PipelinePaths {
+    /// Names below `_lakeward/<pipeline>`.
+    #[must_use]
+    pub fn new(pipeline: &str) -> Self {
+        Self { root: format!("_lakeward/{pipeline}") }
+    }
+
+    /// The file that fixes the id of log `n` (L0).
+    #[must_use]
+    pub fn log_id(&self, n: u32) -> String {
+        format!("{}/logs/{n:06}.json", self.root)
+    }
+
+    /// The parsed definition of the given hash.
+    #[must_use]
+    pub fn definition(&self, hash: &str) -> String {
+        format!("{}/definitions/{hash}.json", self.root)
+    }
+
+    /// Names of the log `log_id`.
+    #[must_use]
+    pub fn log(&self, log_id: &str) -> LogPaths {
+        LogPaths { root: format!("{}/{log_id}", self.root) }
+    }
+}
+
+/// Names of one log.
+#[derive(Clone, Debug)]
+pub struct LogPaths {
+    root: String,
+}
+
+impl LogPaths {
+    /// Entry `v` (L1).
+    #[must_use]
+    pub fn entry(&self, version: Version) -> String {
+        format!("{}/log/{}/{:020}.json", self.root, version.0 / 10_000, version.0)
+    }
+
+    /// Checkpoint at `v` (L5).
+    #[must_use]
+    pub fn checkpoint(&self, version: Version) -> String {
+        format!("{}/{:020}.json", self.checkpoints(), version.0)
+    }
+
+    /// Folder of the checkpoints.
+    #[must_use]
+    pub fn checkpoints(&self) -> String {
+        format!("{}/checkpoint", self.root)
+    }
+
+    /// The hint of the head; never trusted (L5).
+    #[must_use]
+    pub fn head_hint(&self) -> String {
+        format!("{}/head", self.root)
+    }
+
+    /// The owner's lease, a hint (O2).
+    #[must_use]
+    pub fn lease(&self) -> String {
+        format!("{}/lease", self.root)
+    }
+
+    /// Folder of all staged files.
+    #[must_use]
+    pub fn staging_root(&self) -> String {
+        format!("{}/staging", self.root)
+    }
+
+    /// Folder of the files staged under one attempt (E2).
+    #[must_use]
+    pub fn staging(&self, claim: Version, attempt: &str) -> String {
+        format!("{}/{}-{attempt}", self.staging_root(), claim.0)
+    }
+
+    /// Folder of all state objects.
+    #[must_use]
+    pub fn state_root(&self) -> String {
+        format!("{}/state", self.root)
+    }
+
+    /// A state object of one attempt: `name` is `delta` or `base`.
+    #[must_use]
+    pub fn state(&self, claim: Version, attempt: &str, name: &str) -> String {
+        format!("{}/{}-{attempt}/{name}.arrow", self.state_root(), claim.0)
+    }
+}
+
+/// The final path of file `n` of an entry in the layer's folder (F1). `attempt` is cut to 8 characters.
+#[must_use]
+pub fn final_path(layer: &str, file: &StagedFile, version: Version, n: usize, attempt: &str) -> String {
+    let short = attempt.get(..8).unwrap_or(attempt);
+    let name = format!("part-{:020}-{n:05}-{short}.{}", version.0, file.ext);
+    if file.leaf.is_empty() { format!("{layer}/{name}") } else { format!("{layer}/{}/{name}", file.leaf) }
+}
+
+/// The claim in the name of a staging or state folder (`<claim>-<attempt>`); `None` for a foreign name.
+#[must_use]
+pub fn claim_of_folder(name: &str) -> Option<(Version, &str)> {
+    let (claim, attempt) = name.split_once('-')?;
+    Some((Version(claim.parse().ok()?), attempt))
+}
+
+/// The attempt id of one epoch of a generation: 128 bits that look random, derived from the generation's random seed
+/// so that every writer knows them without being told.
+#[must_use]
+pub fn attempt_id(seed: &[u8; 16], epoch: crate::ids::Epoch) -> String {
+    let mut bytes = [0_u8; 24];
+    bytes[..16].copy_from_slice(seed);
+    bytes[16..].copy_from_slice(&epoch.0.to_le_bytes());
+    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes))
+}

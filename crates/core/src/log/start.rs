@@ -1,0 +1,132 @@
+//! What a start refuses (H4), and what it takes up: new partitions, a new incarnation of the topic.
+
+use std::collections::BTreeMap;
+
+use crate::log::{Fold, NewPartition};
+
+/// What Kafka says of the topic.
+#[derive(Clone, Debug, Default)]
+pub struct TopicFacts {
+    /// Kafka's id of the topic, where it tells one.
+    pub id: Option<String>,
+    /// Per partition the oldest offset held and the end offset of the isolation level, `[low, high)`.
+    pub offsets: BTreeMap<i32, (i64, i64)>,
+    /// Where a partition that the log doesn't know begins, as the pipeline's start offset was resolved.
+    pub starts: BTreeMap<i32, i64>,
+}
+
+/// Why a pipeline can't go on exactly from its log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Kafka has deleted records that were never read.
+    #[error(
+        "GAP: partition {partition} of topic {topic}: the log is at offset {head}, Kafka holds only {low} and above; \
+         {} records are lost to retention; restore them, or start a new lake root", low - head
+    )]
+    Gap {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// The log's next offset.
+        head: i64,
+        /// Kafka's oldest offset.
+        low: i64,
+    },
+    /// Kafka holds less than what was already committed.
+    #[error(
+        "TRUNCATED: partition {partition} of topic {topic}: the log is at offset {head}, Kafka ends at {high}; \
+         the topic lost records or was recreated; set kafka.accept_new_topic = true if it was recreated on purpose"
+    )]
+    Truncated {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// The log's next offset.
+        head: i64,
+        /// Kafka's end.
+        high: i64,
+    },
+    /// The topic was deleted and created again.
+    #[error(
+        "TOPIC_CHANGED: topic {topic} has id {now}, the log knows {known}; it was deleted and created again; \
+         set kafka.accept_new_topic = true to go on with it as a new incarnation"
+    )]
+    TopicChanged {
+        /// Topic.
+        topic: String,
+        /// The id now.
+        now: String,
+        /// The id in the log.
+        known: String,
+    },
+    /// A partition of the log is not in the topic any more.
+    #[error("TRUNCATED: partition {partition} of topic {topic} is in the log and not in Kafka any more")]
+    PartitionGone {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+    },
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Gap { .. } => "GAP",
+            Self::Truncated { .. } | Self::PartitionGone { .. } => "TRUNCATED",
+            Self::TopicChanged { .. } => "TOPIC_CHANGED",
+        }
+    }
+}
+
+/// Compares the log with the topic. `Ok` holds the partitions that must enter the set: new ones, and all of them when
+/// a recreated topic is accepted. `fold` is `None` before version 0.
+pub fn check_topic(
+    fold: Option<&Fold>,
+    topic: &str,
+    facts: &TopicFacts,
+    accept_new_topic: bool,
+) -> Result<BTreeMap<i32, NewPartition>, Vec<Refusal>> {
+    let known = |fold: &Fold| fold.partitions.values().filter_map(|p| p.topic_id.clone()).next_back();
+    if let (Some(fold), Some(now)) = (fold, facts.id.as_ref())
+        && let Some(known) = known(fold)
+        && &known != now
+    {
+        if !accept_new_topic {
+            return Err(vec![Refusal::TopicChanged { topic: topic.to_owned(), now: now.clone(), known }]);
+        }
+        return Ok(new_incarnation(fold, facts));
+    }
+    let mut refusals = Vec::new();
+    for (&partition, held) in fold.into_iter().flat_map(|f| &f.partitions) {
+        let topic = topic.to_owned();
+        match facts.offsets.get(&partition) {
+            None => refusals.push(Refusal::PartitionGone { topic, partition }),
+            Some(&(low, _)) if low > held.to => {
+                refusals.push(Refusal::Gap { topic, partition, head: held.to, low });
+            }
+            Some(&(_, high)) if high < held.to => {
+                refusals.push(Refusal::Truncated { topic, partition, head: held.to, high });
+            }
+            Some(_) => {}
+        }
+    }
+    if refusals.is_empty() { Ok(missing(fold, facts)) } else { Err(refusals) }
+}
+
+fn new_incarnation(fold: &Fold, facts: &TopicFacts) -> BTreeMap<i32, NewPartition> {
+    let incarnation = fold.partitions.values().map(|p| p.incarnation).max().unwrap_or(-1) + 1;
+    let entry = |(&p, &start): (&i32, &i64)| (p, NewPartition { incarnation, topic_id: facts.id.clone(), start });
+    facts.starts.iter().map(entry).collect()
+}
+
+fn missing(fold: Option<&Fold>, facts: &TopicFacts) -> BTreeMap<i32, NewPartition> {
+    let incarnation = fold.and_then(|f| f.partitions.values().map(|p| p.incarnation).max()).unwrap_or(0);
+    let unknown = |p: &i32| fold.is_none_or(|f| !f.partitions.contains_key(p));
+    let entry = |(&p, &start): (&i32, &i64)| (p, NewPartition { incarnation, topic_id: facts.id.clone(), start });
+    facts.starts.iter().filter(|(p, _)| unknown(p)).map(entry).collect()
+}

@@ -1,0 +1,75 @@
+//! How the process ends, and with which code. The codes are documented in the README and never change their meaning.
+
+use lakeward_core::ids::Version;
+
+/// A reason to end with a code other than 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The process's exit code.
+    pub code: u8,
+    /// A stable word for what happened.
+    pub reason: String,
+    /// What happened and what to do, for people.
+    pub message: String,
+}
+
+impl Exit {
+    /// A check failed, or the ledger is open.
+    #[must_use]
+    pub fn failed(message: String) -> Self {
+        Self { code: 1, reason: "FAILED".to_owned(), message }
+    }
+
+    /// The command line, the configuration or a pipeline file is wrong.
+    #[must_use]
+    pub fn usage(message: String) -> Self {
+        Self { code: 2, reason: "USAGE".to_owned(), message }
+    }
+
+    /// Something needed did not answer at the start.
+    #[must_use]
+    pub fn unreachable(message: String) -> Self {
+        Self { code: 3, reason: "UNREACHABLE".to_owned(), message }
+    }
+
+    /// Going on from the log could not be exact.
+    #[must_use]
+    pub fn refused(reason: &str, message: String) -> Self {
+        Self { code: 4, reason: reason.to_owned(), message }
+    }
+
+    /// The pipeline stopped itself.
+    #[must_use]
+    pub fn stopped(reason: &str, message: String) -> Self {
+        let code = if reason == "BUG" { 70 } else { 5 };
+        Self { code, reason: reason.to_owned(), message }
+    }
+
+    /// A greater claim owns the pipeline.
+    #[must_use]
+    pub fn fenced(pipeline: &str, claim: Version) -> Self {
+        let message = format!(
+            "another process took pipeline {pipeline} over (claim {claim}); nothing that this one did since then \
+             counts, and nothing is lost"
+        );
+        Self { code: 6, reason: "FENCED".to_owned(), message }
+    }
+
+    /// Should not happen.
+    #[must_use]
+    pub fn bug(message: String) -> Self {
+        Self { code: 70, reason: "BUG".to_owned(), message }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.message.starts_with(&self.reason) || self.code < 4 {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.reason, self.message)
+        }
+    }
+}
+
+impl std::error::Error for Exit {}

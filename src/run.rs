@@ -1,0 +1,387 @@
+//! The life of a pipeline in this process: reach what it needs, own it or stand by, run generations, stop.
+//!
+//! A generation ends at the first cause that is heard; what follows is decided in one place, `after`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakeward_actors::kit::clock::span;
+use lakeward_actors::kit::{Cause, metric::Metric};
+use lakeward_actors::owner::{Claimed, Entering, LeaseWatch, Owner};
+use lakeward_connect::lake::{Create, Lake};
+use lakeward_connect::log_store::{LogError, LogStore};
+use lakeward_core::ids::Version;
+use lakeward_core::log::{Fold, PipelinePaths, Refusal, TakeOver, TopicFacts, check_topic};
+use lakeward_core::pipeline::StartOffset;
+use tokio::sync::watch;
+
+use crate::exit::Exit;
+use crate::topology::{self, Generation, Plan};
+
+/// How often a stand-by looks at the lease.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Pauses between generations that fail.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// What a pipeline is run with.
+pub struct Runner {
+    /// Everything that a generation is made from.
+    pub plan: Plan,
+    /// The lake.
+    pub lake: Lake,
+    /// Spans of ownership.
+    pub times: lakeward_actors::owner::OwnerTimes,
+    /// `--once`: read to the present ends, commit, exit.
+    pub once: bool,
+    /// `--close-all`: with `once`, raise floors as if all partitions were idle.
+    pub close_all: bool,
+    /// `--take-over`: don't wait for the lease.
+    pub take_over: bool,
+    /// Whether a recreated topic is accepted.
+    pub accept_new_topic: bool,
+    /// A topic id to use where Kafka tells none.
+    pub topic_id: Option<String>,
+    /// Longest time for a stop to take.
+    pub stop_bound: Duration,
+    /// How long to wait for what is needed at the start.
+    pub patience: Duration,
+}
+
+/// What was done by `--once`, for the closing line.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// The head at the end, if this process owned the pipeline.
+    pub fold: Option<Arc<Fold>>,
+}
+
+/// How a generation ended.
+enum Ended {
+    Cause(Cause),
+    /// A stop was asked for, or `--once` is done; everything is committed.
+    Clean(Arc<Fold>),
+}
+
+impl Runner {
+    /// Runs until a stop is asked for or something ends the pipeline for good.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<Summary, Exit> {
+        let log = self.open_log().await?;
+        self.write_definition().await?;
+        let owner = Owner {
+            log: log.clone(),
+            times: self.times,
+            member: self.plan.member.clone(),
+            definition: self.plan.definition.clone(),
+            board: self.plan.board.clone(),
+            clock: self.plan.clock.clone(),
+        };
+        let mut pause = BACK_OFF.0;
+        let mut first = true;
+        loop {
+            let Some(fold) = self.own(&owner, &mut stop, !first).await? else { return Ok(Summary::default()) };
+            let claim = fold.claim;
+            let ended = self.generation(&owner, &log, fold, &mut stop).await;
+            self.plan.board.set_owner(false);
+            first = false;
+            match ended {
+                Ok(Ended::Clean(fold)) => {
+                    owner.give_up(claim).await;
+                    return Ok(Summary { fold: Some(fold) });
+                }
+                Ok(Ended::Cause(cause)) => self.after(cause)?,
+                Err(error) => tracing::warn!(error = %format!("{error:#}"), "the generation could not start"),
+            }
+            if *stop.borrow() {
+                return Ok(Summary::default());
+            }
+            tracing::info!(pause_ms = pause.as_millis(), "starting a new generation");
+            tokio::select! { () = tokio::time::sleep(pause) => {}, _ = stop.changed() => {} }
+            pause = (pause * 2).min(BACK_OFF.1);
+        }
+    }
+
+    /// What a cause means for the process.
+    fn after(&self, cause: Cause) -> Result<(), Exit> {
+        match cause {
+            Cause::Fenced(claim) => {
+                let outcome = "fenced";
+                metrics::counter!(Metric::CommitOutcomesTotal.name(), "pipeline" => self.plan.pipeline.name.clone(), "outcome" => outcome).increment(1);
+                Err(Exit::fenced(&self.plan.pipeline.name, claim))
+            }
+            Cause::Stop { code, message } => Err(Exit::stopped(code, message)),
+            other => {
+                tracing::warn!(cause = %other, "the generation ended; what is committed stands");
+                Ok(())
+            }
+        }
+    }
+
+    async fn open_log(&self) -> Result<LogStore, Exit> {
+        let new_id = format!("{:032x}", rand::random::<u128>());
+        let open = || LogStore::open(&self.lake, &self.plan.pipeline.name, &new_id);
+        patiently(self.patience, open, "the lake").await
+    }
+
+    /// The definition is there before the first entry that carries its hash (L2).
+    async fn write_definition(&self) -> Result<(), Exit> {
+        let path = PipelinePaths::new(&self.plan.pipeline.name).definition(&self.plan.definition);
+        let body = self.plan.pipeline.definition();
+        let bytes = serde_json::to_vec_pretty(&body).map_err(|e| Exit::bug(e.to_string()))?;
+        match self.lake.create_new(&path, bytes.into()).await {
+            Create::Created | Create::Exists => Ok(()),
+            Create::Unknown(error) | Create::Failed(error) => Err(Exit::unreachable(error.to_string())),
+        }
+    }
+
+    /// Stands by until this process may take over, and does so. `None` if a stop came first.
+    async fn own(&mut self, owner: &Owner, stop: &mut watch::Receiver<bool>, mine: bool) -> Result<Option<Fold>, Exit> {
+        let mut lease = LeaseWatch::default();
+        let mut told = false;
+        // A restart of the generation takes over like a stranger, but it need not wait for its own lease (O3).
+        let mut forced = self.take_over;
+        loop {
+            if *stop.borrow() {
+                return Ok(None);
+            }
+            let fold = match owner.log.load().await {
+                Ok(fold) => fold,
+                Err(error) if transient(&error) => {
+                    tracing::warn!(%error, "reading the log");
+                    wait(stop, LOOK_EVERY).await;
+                    continue;
+                }
+                Err(error) => return Err(Exit::refused("LOG", error.to_string())),
+            };
+            self.check_definition(fold.as_ref()).await?;
+            let own_claim = mine && fold.as_ref().is_some_and(|f| f.claim == self.claimed());
+            let decision = match owner.look(&mut lease, fold.as_ref(), forced).await {
+                Ok(_) if own_claim => TakeOver::Now,
+                Ok(decision) => decision,
+                Err(error) => {
+                    tracing::warn!(%error, "reading the lease");
+                    TakeOver::StandBy
+                }
+            };
+            if decision == TakeOver::Now {
+                let entering = self.entering(fold.as_ref()).await?;
+                let attempt = format!("{:032x}", rand::random::<u128>());
+                match owner.claim(fold, entering, attempt).await {
+                    Ok(Claimed::Ours(fold)) => {
+                        self.took(&fold);
+                        return Ok(Some(*fold));
+                    }
+                    // Another claim won: respect it from now on.
+                    Ok(Claimed::NotYet) => forced = false,
+                    Err(error) => tracing::warn!(%error, "claiming the pipeline"),
+                }
+            } else if !std::mem::replace(&mut told, true) {
+                tracing::info!(pipeline = self.plan.pipeline.name, "standing by: another process owns the pipeline");
+            }
+            wait(stop, LOOK_EVERY).await;
+        }
+    }
+
+    fn claimed(&self) -> Version {
+        self.plan.board.claim()
+    }
+
+    fn took(&self, fold: &Fold) {
+        self.plan.board.set_owner(true);
+        self.plan.board.set_claim(fold.claim);
+        tracing::info!(pipeline = self.plan.pipeline.name, claim = fold.claim.0, "took the pipeline over");
+    }
+
+    /// Refuses a definition that would decide rows otherwise than the log's (H4).
+    async fn check_definition(&self, fold: Option<&Fold>) -> Result<(), Exit> {
+        let Some(fold) = fold.filter(|f| f.definition != self.plan.definition) else { return Ok(()) };
+        let path = PipelinePaths::new(&self.plan.pipeline.name).definition(&fold.definition);
+        let old = self.lake.read(&path).await.ok().flatten().and_then(|b| serde_json::from_slice(&b).ok());
+        let changes = match &old {
+            Some(old) => lakeward_core::pipeline::differences(old, &self.plan.pipeline.definition()),
+            None => vec![format!("the definition {} is not readable", fold.definition)],
+        };
+        let message = format!(
+            "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
+             back, or give the changed pipeline another name and other paths and tables.",
+            changes.join("\n  ")
+        );
+        Err(Exit::refused("DEFINITION_CHANGED", message))
+    }
+
+    /// What the topic says, compared with the log: partitions that enter the set with the claim.
+    async fn entering(&self, fold: Option<&Fold>) -> Result<Entering, Exit> {
+        let facts = patiently(self.patience, || self.topic_facts(), "Kafka").await?;
+        let checked = check_topic(fold, &self.plan.topic, &facts, self.accept_new_topic);
+        let entering = checked.map_err(|refusals| {
+            let code = refusals.first().map_or("REFUSED", Refusal::code);
+            let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+            Exit::refused(code, all.join("\n"))
+        })?;
+        // Later partitions enter by an epoch (T3); a claim takes up the first set, or a new incarnation's.
+        let known = |p: &i32| fold.and_then(|f| f.partitions.get(p)).map(|held| held.incarnation);
+        Ok(entering
+            .into_iter()
+            .filter(|(p, new)| fold.is_none() || known(p).is_some_and(|old| old < new.incarnation))
+            .collect())
+    }
+
+    async fn topic_facts(&self) -> anyhow::Result<TopicFacts> {
+        let (admin, topic) = (self.plan.admin.clone(), self.plan.topic.clone());
+        let start = self.plan.pipeline.source.start;
+        let given = self.topic_id.clone();
+        let facts = tokio::task::spawn_blocking(move || -> anyhow::Result<TopicFacts> {
+            let facts = admin.topic(&topic)?;
+            let mut offsets = BTreeMap::new();
+            for &partition in &facts.partitions {
+                offsets.insert(partition, admin.watermarks(&topic, partition)?);
+            }
+            let starts = match start {
+                StartOffset::Earliest => offsets.iter().map(|(&p, &(low, _))| (p, low)).collect(),
+                StartOffset::Latest => offsets.iter().map(|(&p, &(_, high))| (p, high)).collect(),
+                StartOffset::Timestamp(ms) => admin.offsets_at(&topic, ms)?,
+            };
+            Ok(TopicFacts { id: facts.id.or(given), offsets, starts })
+        });
+        facts.await?
+    }
+
+    /// Runs one generation to its end.
+    async fn generation(
+        &mut self,
+        owner: &Owner,
+        log: &LogStore,
+        fold: Fold,
+        stop: &mut watch::Receiver<bool>,
+    ) -> anyhow::Result<Ended> {
+        metrics::counter!(Metric::GenerationsTotal.name(), "pipeline" => self.plan.pipeline.name.clone()).increment(1);
+        if self.once && self.plan.until.is_none() {
+            let facts = self.topic_facts().await?;
+            self.plan.until = Some(facts.offsets.iter().map(|(&p, &(_, high))| (p, high)).collect());
+        }
+        let claim = fold.claim;
+        let lease = tokio::spawn(owner.clone().keep_lease(claim));
+        let mut generation = topology::spawn(self.plan.clone(), log.clone(), fold).await?;
+        let ended = self.supervise(&mut generation, lease, stop).await;
+        if let Ended::Clean(fold) = &ended {
+            self.converge(fold).await;
+        }
+        generation.stop().await;
+        Ok(ended)
+    }
+
+    async fn supervise(
+        &self,
+        generation: &mut Generation,
+        mut lease: tokio::task::JoinHandle<Version>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Ended {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let mut finishing = false;
+        let deadline = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(deadline);
+        let ended = loop {
+            tokio::select! {
+                cause = generation.heard.recv() => match cause {
+                    Some(Cause::Finished) => break Ended::Clean(Arc::clone(&generation.head.borrow().fold)),
+                    Some(Cause::FollowerDied(name)) => {
+                        tracing::warn!(follower = name, "a follower died; starting it again");
+                        if !generation.restart_follower(&name) {
+                            break Ended::Cause(Cause::FollowerDied(name));
+                        }
+                    }
+                    Some(cause) => break Ended::Cause(cause),
+                    None => break Ended::Cause(Cause::Failed("all actors are gone".to_owned())),
+                },
+                greater = &mut lease => {
+                    let claim = greater.unwrap_or_default();
+                    break Ended::Cause(Cause::Fenced(claim));
+                }
+                _ = look.tick() => {
+                    if !finishing && (*stop.borrow() || self.reached()) {
+                        finishing = true;
+                        generation.finish(self.once && self.close_all).await;
+                        deadline.as_mut().reset(tokio::time::Instant::now() + self.finish_bound(*stop.borrow()));
+                    }
+                }
+                () = &mut deadline, if finishing => {
+                    tracing::warn!("the last epoch did not commit within the bound; it is read again at the next start");
+                    break Ended::Clean(Arc::clone(&generation.head.borrow().fold));
+                }
+            }
+        };
+        lease.abort();
+        ended
+    }
+
+    fn finish_bound(&self, stopping: bool) -> Duration {
+        if stopping { self.stop_bound } else { Duration::from_secs(600) }
+    }
+
+    /// Whether `--once` has read everything that it is to read.
+    fn reached(&self) -> bool {
+        let Some(until) = self.plan.until.as_ref().filter(|_| self.once) else { return false };
+        let board = self.plan.board.partitions();
+        until.iter().all(|(p, end)| board.get(p).is_some_and(|state| state.position >= *end))
+    }
+
+    /// Waits, within the bound, until all followers have applied the head.
+    async fn converge(&self, fold: &Fold) {
+        let bound = self.finish_bound(true);
+        let all = async {
+            while self.plan.board.followers().iter().any(|f| f.done < Some(fold.version)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(bound, all).await.is_err() {
+            for follower in self.plan.board.followers().iter().filter(|f| f.done < Some(fold.version)) {
+                tracing::warn!(
+                    follower = follower.key(),
+                    trouble = follower.trouble.as_deref().unwrap_or(""),
+                    "behind the head; the next start brings it up"
+                );
+            }
+        }
+    }
+}
+
+/// Tries until it works or patience is over: what is needed at the start must answer (exit code 3).
+pub async fn patiently<T, E, F>(patience: Duration, attempt: impl Fn() -> F, what: &str) -> Result<T, Exit>
+where
+    E: std::fmt::Display,
+    F: Future<Output = Result<T, E>>,
+{
+    let started = tokio::time::Instant::now();
+    let mut pause = Duration::from_millis(200);
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) if started.elapsed() >= patience => {
+                return Err(Exit::unreachable(format!("{what}: {error:#} (tried for {patience:?})")));
+            }
+            Err(error) => tracing::warn!(error = %format!("{error:#}"), what, "not reachable yet; trying again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(3));
+    }
+}
+
+async fn wait(stop: &mut watch::Receiver<bool>, pause: Duration) {
+    tokio::select! { () = tokio::time::sleep(pause) => {}, _ = stop.changed() => {} }
+}
+
+fn transient(error: &LogError) -> bool {
+    matches!(error, LogError::Lake { .. })
+}
+
+/// Spans of ownership from the configuration.
+#[must_use]
+pub fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A span given in microseconds; for callers that hold core's numbers.
+#[must_use]
+pub fn duration(micros: i64) -> Duration {
+    span(micros)
+}

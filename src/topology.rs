@@ -1,0 +1,515 @@
+//! Who is wired to whom: the one place that knows all actors. A generation is spawned here, sinks first, and torn
+//! down here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::prelude::*;
+use lakeward_actors::attempt::Attempts;
+use lakeward_actors::commit::{CommitActor, CommitMsg, CommitSeed, Head, PartitionStarter, Starter};
+use lakeward_actors::cutting::Cutting;
+use lakeward_actors::directories::{self, Directories};
+use lakeward_actors::group_offsets::{self, GroupOffsets};
+use lakeward_actors::kit::{Alarm, Board, Cause, Clock, Gauge, Gauges, Inbox, Outbox};
+use lakeward_actors::kpi::{KpiActor, KpiMsg};
+use lakeward_actors::kpi_mart::{KpiMart, KpiMartMsg};
+use lakeward_actors::kpi_registry::{KpiRegistry, RegistryMsg, RegistrySeed, SpawnKpi};
+use lakeward_actors::layer_writer::{LayerMsg, LayerWriter};
+use lakeward_actors::mart_link::{MartLink, OpenMart};
+use lakeward_actors::partition::{PartitionActor, PartitionEdges, PartitionMsg, PartitionSeed};
+use lakeward_actors::row_mart::{self, RowMart, RowsMsg};
+use lakeward_actors::source::PartitionSink;
+use lakeward_actors::state_writer::{StateWriter, load_state};
+use lakeward_actors::topic_watch::TopicWatch;
+use lakeward_connect::kafka::{Admin, BatchSink, KafkaConfig, Source};
+use lakeward_connect::layer::LayerSpec;
+use lakeward_connect::log_store::LogStore;
+use lakeward_core::dedup::DedupItem;
+use lakeward_core::ids::{Epoch, EventTime};
+use lakeward_core::kpi::state::StateIncrements;
+use lakeward_core::kpi::{Increment, Windows};
+use lakeward_core::log::{Fold, Member, NewPartition};
+use lakeward_core::partition_step::{PartitionStart, PartitionStep};
+use lakeward_core::pipeline::{Holds, Pipeline};
+use tokio::sync::{mpsc, watch};
+
+use crate::layers::layer_spec;
+
+/// Credits per sender of each edge. Two keep a receiver busy while the next message is made; more only cost memory.
+mod credits {
+    /// Source thread to PartitionActor.
+    pub const SOURCE: usize = 2;
+    /// CommitActor to PartitionActor.
+    pub const CUT: usize = 2;
+    /// PartitionActor to LayerWriter, and the registry to the writers of final windows.
+    pub const LAYER: usize = 2;
+    /// PartitionActor to RowMart: a tick's worth of batches waits there for the next copy.
+    pub const ROWS: usize = 8;
+    /// PartitionActor to KpiRegistry.
+    pub const REGISTRY: usize = 4;
+    /// KpiRegistry to KpiActor.
+    pub const KPI: usize = 2;
+    /// KpiActor to KpiMart: a newer value replaces one that waits.
+    pub const KPI_MART: usize = 1;
+    /// Everyone to the CommitActor: messages are small.
+    pub const COMMIT: usize = 8;
+}
+
+/// Everything that a generation is made from.
+#[derive(Clone)]
+pub struct Plan {
+    /// The definition.
+    pub pipeline: Arc<Pipeline>,
+    /// Its hash.
+    pub definition: String,
+    /// The topic, with overrides applied.
+    pub topic: String,
+    /// Information about the process.
+    pub member: Member,
+    /// Kafka.
+    pub kafka: KafkaConfig,
+    /// Asks Kafka questions.
+    pub admin: Admin,
+    /// Opens the mart, if there is one.
+    pub mart: Option<Arc<dyn Fn() -> OpenMart + Send + Sync>>,
+    /// Whether rows are shown ahead of the log.
+    pub previews: bool,
+    /// When to cut.
+    pub cutting: Cutting,
+    /// How often previews and live values move.
+    pub live_tick: Duration,
+    /// The most KpiActors.
+    pub kpi_max: usize,
+    /// Bytes of state above which the pipeline stops.
+    pub state_cap: u64,
+    /// `--once`: per partition the offset to read to.
+    pub until: Option<BTreeMap<i32, i64>>,
+    /// Shared state.
+    pub board: Board,
+    /// Gauges of live actors.
+    pub gauges: Gauges,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// A running generation.
+pub struct Generation {
+    /// Causes, as actors ring them.
+    pub heard: mpsc::UnboundedReceiver<Cause>,
+    /// The head, as followers see it.
+    pub head: watch::Receiver<Head>,
+    wiring: Arc<Wiring>,
+    control: Outbox<CommitMsg>,
+    arbiters: Vec<Arbiter>,
+    source: Arc<Mutex<Source>>,
+}
+
+impl Generation {
+    /// Asks for one last epoch; `Cause::Finished` is heard when it is committed.
+    pub async fn finish(&self, close_all: bool) {
+        // A closed edge: the generation is ending anyway.
+        let _ = self.control.send(CommitMsg::Finish { close_all }).await;
+    }
+
+    /// Starts a follower again that died alone (O3). Marts of rows and KPIs are fed by others, so their death ends the
+    /// generation instead: `false`.
+    #[must_use]
+    pub fn restart_follower(&self, name: &str) -> bool {
+        match name {
+            directories::NAME => self.wiring.directories(),
+            group_offsets::NAME => self.wiring.group_offsets(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Stops all actors and threads of the generation.
+    pub async fn stop(self) {
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        let (source, arbiters) = (self.source, self.arbiters);
+        let stop = move || {
+            source.lock().unwrap_or_else(PoisonError::into_inner).stop();
+            for arbiter in arbiters {
+                let _ = arbiter.join();
+            }
+        };
+        let _ = tokio::task::spawn_blocking(stop).await;
+    }
+}
+
+/// What everything of a generation is made with.
+struct Wiring {
+    plan: Plan,
+    log: LogStore,
+    fold: Arc<Fold>,
+    attempts: Attempts,
+    alarm: Alarm,
+    handles: Vec<ArbiterHandle>,
+    head: watch::Receiver<Head>,
+}
+
+/// The ends of all edges.
+struct Ends {
+    commit: Inbox<CommitMsg>,
+    layers: BTreeMap<String, Inbox<LayerMsg>>,
+    row_mart: Option<Inbox<RowsMsg>>,
+    registry: Inbox<RegistryMsg>,
+}
+
+/// Spawns a generation whose claim entry is the newest of `fold`.
+pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Generation> {
+    let attempts = Attempts::new(rand::random(), fold.claim, log.paths().clone());
+    let restored = load_state(log.lake(), &fold, &plan.pipeline).await?;
+    let (alarm, heard) = Alarm::new();
+    let fold = Arc::new(fold);
+    plan.board.clear();
+    plan.board.set_head(fold.version);
+    let (head_sender, head) = watch::channel(Head { fold: Arc::clone(&fold), epochs: Arc::default() });
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let arbiters: Vec<Arbiter> = (0..cores + 2).map(|_| Arbiter::new()).collect();
+    let handles = arbiters.iter().map(Arbiter::handle).collect();
+    let wiring = Arc::new(Wiring { plan, log, fold, attempts, alarm, handles, head: head.clone() });
+    let ends = Arc::new(wiring.ends(head_sender, &restored));
+    let (control, source) = wiring.sources(&ends, restored.dedup).await?;
+    wiring.directories();
+    wiring.group_offsets();
+    wiring.topic_watch(&ends);
+    Ok(Generation { heard, head, wiring, control, arbiters, source })
+}
+
+impl Wiring {
+    /// The arbiter of the `n`-th actor that works on data.
+    fn worker(&self, n: usize) -> &ArbiterHandle {
+        let workers = self.handles.len().saturating_sub(2).max(1);
+        self.handles.get(n % workers).unwrap_or_else(|| self.writers())
+    }
+
+    /// The arbiter of writers and followers.
+    fn writers(&self) -> &ArbiterHandle {
+        let last = self.handles.len().saturating_sub(1);
+        // There are at least two arbiters: `spawn` makes cores + 2.
+        &self.handles[last]
+    }
+
+    /// The arbiter of the CommitActor and the registry: nothing there may wait for writers.
+    fn commits(&self) -> &ArbiterHandle {
+        let last_but_one = self.handles.len().saturating_sub(2);
+        &self.handles[last_but_one]
+    }
+
+    fn ends(self: &Arc<Self>, head: watch::Sender<Head>, restored: &StateIncrements) -> Ends {
+        let commit = self.commit(head);
+        let (row_mart, kpi_marts) = self.marts();
+        let layers = self.layers(&commit);
+        let registry = self.registry(&commit, &layers, kpi_marts, restored);
+        Ends { commit, layers, row_mart, registry }
+    }
+
+    fn commit(&self, head: watch::Sender<Head>) -> Inbox<CommitMsg> {
+        let pipeline = Arc::clone(&self.plan.pipeline);
+        let seed = CommitSeed {
+            layers: pipeline.layers.iter().map(|l| (l.name.clone(), l.path.clone())).collect(),
+            pipeline,
+            definition: self.plan.definition.clone(),
+            member: self.plan.member.clone(),
+            log: self.log.clone(),
+            fold: Fold::clone(&self.fold),
+            attempts: self.attempts.clone(),
+            state: self.state_writer(),
+            cutting: self.plan.cutting,
+            state_cap: self.plan.state_cap,
+            head,
+        };
+        let (board, clock, sentinel) =
+            (self.plan.board.clone(), self.plan.clock.clone(), self.alarm.sentinel("commit"));
+        let gauge = self.plan.gauges.register("commit", 0);
+        let addr = CommitActor::start_in_arbiter(self.commits(), move |_| {
+            CommitActor::new(seed, board, clock, sentinel)
+        });
+        Inbox::new(addr.recipient(), gauge)
+    }
+
+    fn layers(&self, commit: &Inbox<CommitMsg>) -> BTreeMap<String, Inbox<LayerMsg>> {
+        let mut inboxes = BTreeMap::new();
+        for (n, layer) in self.plan.pipeline.layers.iter().enumerate() {
+            let writer = LayerWriter::new(
+                layer.name.clone(),
+                self.log.lake().clone(),
+                layer_spec(&self.plan.pipeline, layer),
+                self.attempts.clone(),
+                commit.edge(credits::COMMIT),
+                self.alarm.sentinel(format!("layer {}", layer.name)),
+            );
+            let gauge = self.plan.gauges.register("layer_writer", index(n));
+            let addr = LayerWriter::start_in_arbiter(self.writers(), move |_| writer);
+            inboxes.insert(layer.name.clone(), Inbox::new(addr.recipient(), gauge));
+        }
+        inboxes
+    }
+
+    fn marts(&self) -> (Option<Inbox<RowsMsg>>, Vec<Option<Inbox<KpiMartMsg>>>) {
+        let pipeline = &self.plan.pipeline;
+        let Some(open) = &self.plan.mart else {
+            return (None, pipeline.kpis.iter().map(|_| None).collect());
+        };
+        let rows_layer = pipeline.layer(|h| matches!(h, Holds::Rows { .. })).map(|(_, l)| l);
+        let spec: Option<(String, LayerSpec)> = rows_layer.map(|l| (l.name.clone(), layer_spec(pipeline, l)));
+        let link = MartLink::new(
+            Arc::clone(pipeline),
+            self.log.clone(),
+            self.fold.claim,
+            Arc::clone(&self.fold),
+            open(),
+            spec,
+        );
+        let link = Arc::new(link);
+        let rows = pipeline.rows.as_ref().map(|_| self.row_mart(Arc::clone(&link)));
+        let kpis = (0..pipeline.kpis.len()).map(|kpi| self.kpi_mart(kpi, &link)).collect();
+        (rows, kpis)
+    }
+
+    fn row_mart(&self, link: Arc<MartLink>) -> Inbox<RowsMsg> {
+        let plan = &self.plan;
+        let mart = RowMart::new(
+            link,
+            plan.previews,
+            plan.live_tick,
+            self.head.clone(),
+            plan.board.clone(),
+            plan.clock.clone(),
+            self.alarm.sentinel(row_mart::NAME),
+        );
+        let gauge = plan.gauges.register("row_mart", 0);
+        let addr = RowMart::start_in_arbiter(self.writers(), move |_| mart);
+        Inbox::new(addr.recipient(), gauge)
+    }
+
+    fn kpi_mart(&self, kpi: usize, link: &Arc<MartLink>) -> Option<Inbox<KpiMartMsg>> {
+        let definition = self.plan.pipeline.kpis.get(kpi)?;
+        definition.mart.as_ref()?;
+        let plan = &self.plan;
+        let mart = KpiMart::new(
+            kpi,
+            Arc::clone(link),
+            plan.live_tick,
+            self.head.clone(),
+            plan.board.clone(),
+            plan.clock.clone(),
+            self.alarm.sentinel(KpiMart::follower_name(&definition.name)),
+        );
+        let gauge = plan.gauges.register("kpi_mart", index(kpi));
+        let addr = KpiMart::start_in_arbiter(self.writers(), move |_| mart);
+        Some(Inbox::new(addr.recipient(), gauge))
+    }
+
+    fn registry(
+        self: &Arc<Self>,
+        commit: &Inbox<CommitMsg>,
+        layers: &BTreeMap<String, Inbox<LayerMsg>>,
+        kpi_marts: Vec<Option<Inbox<KpiMartMsg>>>,
+        restored: &StateIncrements,
+    ) -> Inbox<RegistryMsg> {
+        let pipeline = &self.plan.pipeline;
+        let final_edge = |kpi: usize| {
+            let (_, layer) = pipeline.layer(|h| *h == Holds::FinalWindows { kpi })?;
+            Some(layers.get(&layer.name)?.edge(credits::LAYER))
+        };
+        let by_name = |name: &String| {
+            restored.kpis.iter().find(|(kpi, _)| kpi == name).map_or_else(Vec::new, |(_, held)| held.clone())
+        };
+        let seed = RegistrySeed {
+            pipeline: Arc::clone(pipeline),
+            spawn: self.kpi_spawner(kpi_marts),
+            limit: self.plan.kpi_max,
+            finals: (0..pipeline.kpis.len()).map(final_edge).collect(),
+            state: self.state_writer(),
+            restored: pipeline.kpis.iter().map(|k| by_name(&k.name)).collect(),
+        };
+        let (edge, board) = (commit.edge(credits::COMMIT), self.plan.board.clone());
+        let sentinel = self.alarm.sentinel("kpi registry");
+        let gauge = self.plan.gauges.register("kpi_registry", 0);
+        let addr = KpiRegistry::start_in_arbiter(self.commits(), move |_| KpiRegistry::new(seed, edge, board, sentinel));
+        Inbox::new(addr.recipient(), gauge)
+    }
+
+    fn kpi_spawner(self: &Arc<Self>, marts: Vec<Option<Inbox<KpiMartMsg>>>) -> SpawnKpi {
+        let wiring = Arc::clone(self);
+        Arc::new(move |kpi: usize, number: u32, restored: Vec<Increment>| -> Outbox<KpiMsg> {
+            let plan = &wiring.plan;
+            let mut windows = Windows::new(&plan.pipeline, kpi);
+            for increment in restored {
+                windows.restore(increment);
+            }
+            let mart = marts.get(kpi).and_then(Option::as_ref).map(|inbox| inbox.edge(credits::KPI_MART));
+            let (tick, board) = (plan.live_tick, plan.board.clone());
+            let sentinel = wiring.alarm.sentinel(format!("kpi {number}"));
+            let gauge: Arc<Gauge> = plan.gauges.register("kpi", number);
+            let arbiter = wiring.worker(usize::try_from(number).unwrap_or(0));
+            let addr = KpiActor::start_in_arbiter(arbiter, move |_| {
+                KpiActor::new(number, windows, mart, tick, board, sentinel)
+            });
+            Inbox::new(addr.recipient(), gauge).edge(credits::KPI)
+        })
+    }
+
+    /// Spawns the PartitionActors of the set, starts Kafka's source and wires both to the CommitActor.
+    async fn sources(
+        self: &Arc<Self>,
+        ends: &Arc<Ends>,
+        dedup: Vec<DedupItem>,
+    ) -> anyhow::Result<(Outbox<CommitMsg>, Arc<Mutex<Source>>)> {
+        let mut remembered: BTreeMap<i32, Vec<DedupItem>> = BTreeMap::new();
+        for item in dedup {
+            remembered.entry(item.partition).or_default().push(item);
+        }
+        let mut cuts = BTreeMap::new();
+        let mut sinks: BTreeMap<i32, Box<dyn BatchSink>> = BTreeMap::new();
+        let mut starts = Vec::new();
+        for (&partition, held) in &self.fold.partitions {
+            let start = PartitionStart {
+                watermark: held.watermark,
+                dedup: remembered.remove(&partition).unwrap_or_default(),
+            };
+            let (cut, sink) = self.partition(ends, partition, held.incarnation, held.to, start, Epoch::default());
+            cuts.insert(partition, cut);
+            sinks.insert(partition, Box::new(sink));
+            starts.push((partition, held.to));
+        }
+        let (kafka, topic) = (self.plan.kafka.clone(), self.plan.topic.clone());
+        let source = tokio::task::spawn_blocking(move || Source::start(&kafka, &topic, &starts, sinks)).await??;
+        let source = Arc::new(Mutex::new(source));
+        let control = ends.commit.edge(credits::COMMIT);
+        let starter = Starter(Box::new(NewPartitions {
+            wiring: Arc::clone(self),
+            ends: Arc::clone(ends),
+            source: Arc::clone(&source),
+        }));
+        let registry = ends.registry.edge(credits::REGISTRY);
+        // A closed edge: the CommitActor has rung the alarm already.
+        let _ = control.send(CommitMsg::Wire { partitions: cuts, registry, starter }).await;
+        Ok((control, source))
+    }
+
+    /// Spawns a PartitionActor; the edge for cuts, and the sink for its source thread.
+    fn partition(
+        &self,
+        ends: &Ends,
+        partition: i32,
+        incarnation: i32,
+        position: i64,
+        start: PartitionStart,
+        epoch: Epoch,
+    ) -> (Outbox<PartitionMsg>, PartitionSink) {
+        let plan = &self.plan;
+        let pipeline = &plan.pipeline;
+        let layer = |holds: fn(&Holds) -> bool| {
+            let (_, layer) = pipeline.layer(holds)?;
+            Some(ends.layers.get(&layer.name)?.edge(credits::LAYER))
+        };
+        let edges = PartitionEdges {
+            records: layer(|h| *h == Holds::Records),
+            rejects: layer(|h| *h == Holds::Rejects),
+            rows: layer(|h| matches!(h, Holds::Rows { .. })),
+            row_mart: ends.row_mart.as_ref().map(|mart| mart.edge(credits::ROWS)),
+            registry: ends.registry.edge(credits::REGISTRY),
+            commit: ends.commit.edge(credits::COMMIT),
+        };
+        let seed = PartitionSeed {
+            partition,
+            incarnation,
+            position,
+            until: plan.until.as_ref().and_then(|until| until.get(&partition).copied()),
+            step: PartitionStep::new(pipeline, &plan.topic, incarnation, partition, start),
+            epoch,
+            live_tick: plan.live_tick,
+        };
+        let (board, clock) = (plan.board.clone(), plan.clock.clone());
+        let sentinel = self.alarm.sentinel(format!("partition {partition}"));
+        let gauge = plan.gauges.register("partition", u32::try_from(partition).unwrap_or(u32::MAX));
+        let arbiter = self.worker(usize::try_from(partition).unwrap_or(0));
+        let actor_board = board.clone();
+        let addr = PartitionActor::start_in_arbiter(arbiter, move |_| {
+            PartitionActor::new(seed, edges, actor_board, clock, sentinel)
+        });
+        let inbox = Inbox::new(addr.recipient(), gauge);
+        let sink = PartitionSink::new(partition, inbox.edge(credits::SOURCE), board);
+        (inbox.edge(credits::CUT), sink)
+    }
+
+    fn directories(&self) {
+        let follower = Directories::new(
+            self.log.clone(),
+            self.attempts.clone(),
+            self.head.clone(),
+            self.fold.rolled,
+            self.plan.board.clone(),
+            self.alarm.follower_sentinel(directories::NAME),
+        );
+        Directories::start_in_arbiter(self.writers(), move |_| follower);
+    }
+
+    fn group_offsets(&self) {
+        let plan = &self.plan;
+        let follower = GroupOffsets::new(
+            plan.admin.clone(),
+            format!("lakeward-{}", plan.pipeline.name),
+            plan.topic.clone(),
+            self.head.clone(),
+            plan.board.clone(),
+            self.alarm.follower_sentinel(group_offsets::NAME),
+        );
+        GroupOffsets::start_in_arbiter(self.writers(), move |_| follower);
+    }
+
+    fn topic_watch(&self, ends: &Ends) {
+        let plan = &self.plan;
+        let incarnation = self.fold.partitions.values().map(|p| p.incarnation).max().unwrap_or(0);
+        let watch = TopicWatch::new(
+            plan.admin.clone(),
+            plan.topic.clone(),
+            plan.pipeline.time,
+            incarnation,
+            ends.commit.edge(credits::COMMIT),
+            plan.board.clone(),
+            plan.clock.clone(),
+            self.alarm.sentinel("topic watch"),
+        );
+        TopicWatch::start_in_arbiter(self.commits(), move |_| watch);
+    }
+
+    fn state_writer(&self) -> StateWriter {
+        StateWriter::new(self.log.lake().clone(), self.attempts.clone())
+    }
+}
+
+/// Starts partitions that have entered the set while the generation runs.
+struct NewPartitions {
+    wiring: Arc<Wiring>,
+    ends: Arc<Ends>,
+    source: Arc<Mutex<Source>>,
+}
+
+impl PartitionStarter for NewPartitions {
+    fn start(
+        &mut self,
+        partition: i32,
+        new: &NewPartition,
+        watermark: EventTime,
+        epoch: Epoch,
+    ) -> Outbox<PartitionMsg> {
+        let start = PartitionStart { watermark, dedup: Vec::new() };
+        let (cut, sink) = self.wiring.partition(&self.ends, partition, new.incarnation, new.start, start, epoch);
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = source.add_partition(partition, new.start, Box::new(sink)) {
+            self.wiring.alarm.ring(Cause::Failed(error.to_string()));
+        }
+        cut
+    }
+}
+
+fn index(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
