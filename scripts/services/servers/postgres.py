@@ -1,4 +1,4 @@
-"""A private Postgres 15 cluster, with role `mart` and database `martdb`, trusted on loopback."""
+"""A private Postgres cluster (15, or the newest later one installed), with role `mart` and database `martdb`, trusted on loopback."""
 
 import os
 import pwd
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .process import Process
 
-VERSION = "15"
+VERSIONS = ("15", "19", "18", "17", "16")
 ROLE, DATABASE = "mart", "martdb"
 
 SETTINGS = """
@@ -103,8 +103,8 @@ def _server_user():
 
 
 def _tool(name):
-    packaged = Path(f"/usr/lib/postgresql/{VERSION}/bin/{name}")
-    found = packaged if packaged.exists() else shutil.which(name)
-    if not found:
-        raise SystemExit(f"{name} of Postgres {VERSION} not found: run scripts/setup")
-    return found
+    folders = (Path(f"/usr/lib/postgresql/{version}/bin") for version in VERSIONS)
+    folder = next((folder for folder in folders if (folder / "initdb").exists()), None)
+    if not folder:
+        raise SystemExit(f"no Postgres of version {' or '.join(VERSIONS)} found: run scripts/setup")
+    return folder / name
