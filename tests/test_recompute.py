@@ -76,10 +76,11 @@ class Written(Sink):
 
     def bronze(self, record):
         coordinates, rest = bronze_line("amazon-sales", record, 0)
-        head = json.dumps({**json.loads(coordinates), "ingestion_timestamp": 5}, separators=(",", ":"))
-        names = ["topic", "partition", "offset"]
-        told = json.loads(head)
-        head = json.dumps({**{n: told.pop(n) for n in names}, **told}, separators=(",", ":"))
+        told = {**dict(coordinates), "ingestion_timestamp": 5}
+        if "kafka_headers" in told:
+            told["kafka_headers"] = json.loads(told["kafka_headers"])
+        first = {name: told.pop(name) for name in ["topic", "partition", "offset"]}
+        head = json.dumps({**first, **told}, separators=(",", ":"))
         self.lines.append(head.encode()[:-1] + (b"," if rest != b"}" else b"") + rest)
 
     def row(self, record, row):
@@ -354,19 +355,20 @@ def test_what_is_not_one_json_object_is_refused(payload):
     (Field("a", "decimal", precision=10, scale=2, round=True), "299.98999999999995", Decimal("299.99")),
     (Field("a", "decimal", precision=10, scale=2, round=True), "0.005", Decimal("0.01")),
     (Field("a", "decimal", precision=10, scale=2, round=True), "-0.005", Decimal("-0.01")),
-    (Field("a", "decimal", precision=10, scale=2), "0.005", "scale"),
-    (Field("a", "decimal", precision=4, scale=2, round=True), "99.995", "range"),
-    (Field("a", "int32"), "2147483648", "range"),
-    (Field("a", "int32"), "1.5", "type"),
-    (Field("a", "int32"), '"1"', "type"),
-    (Field("a", "int32"), "true", "type"),
-    (Field("a", "date"), '"2023-02-29"', "format"),
+    (Field("a", "decimal", precision=10, scale=2), "0.005", "TOO_MANY_DIGITS"),
+    (Field("a", "decimal", precision=4, scale=2, round=True), "99.995", "OUT_OF_RANGE"),
+    (Field("a", "int32"), "2147483648", "OUT_OF_RANGE"),
+    (Field("a", "int32"), "1.5", "WRONG_TYPE"),
+    (Field("a", "int32"), '"1"', "WRONG_TYPE"),
+    (Field("a", "int32"), "true", "WRONG_TYPE"),
+    (Field("a", "date"), '"2023-02-29"', "BAD_DATE"),
+    (Field("a", "timestamp"), '"2023-02-29T00:00:00Z"', "BAD_TIMESTAMP"),
     (Field("a", "date"), '"2024-02-29"', datetime.date(2024, 2, 29)),
     (Field("a", "timestamp"), '"1970-01-01T01:00:00.000001+01:00"', 1),
     (Field("a", "timestamp"), '"1970-01-01T00:00:01"', 1_000_000),
-    (Field("a", "string", required=True), "null", "missing"),
+    (Field("a", "string", required=True), "null", "MISSING_FIELD"),
     (Field("a", "string"), "null", None),
-    (Field("a", "string"), "5", "type"),
+    (Field("a", "string"), "5", "WRONG_TYPE"),
 ])
 def test_a_field_is_decoded_or_names_what_is_wrong(field, text, expected):
     value = json_object(f'{{"a":{text}}}'.encode())

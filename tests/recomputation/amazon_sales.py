@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from .feed import Check, Feed, Field, Kpi, Measure, rounded
+from .feed import Check, Feed, Field, Kpi, Measure, Rejected, rounded
 
 DAY = 86_400_000_000
 MINUTE = 60_000_000
@@ -22,7 +22,7 @@ FIELDS = [
 ]
 CHECKS = [
     Check("positive_quantity", lambda row: row["Quantity"] > 0, "filter"),
-    Check("positive_total", lambda row: row["TotalAmount"] > 0, "filter"),
+    Check("positive_amount", lambda row: row["TotalAmount"] > 0, "filter"),
 ]
 DERIVED = ["year", "month", "Quarter", "DayOfWeek", "Revenue", "DiscountAmount", "NetRevenue"]
 TYPES = {
@@ -53,6 +53,8 @@ def derive(row):
     day = row["OrderDate"]
     revenue = row["Quantity"] * row["UnitPrice"]
     discount = revenue * row["Discount"]
+    if revenue >= 10**10:
+        raise Rejected("OVERFLOW", "Revenue")
     row["year"], row["month"] = day.year, day.month
     row["Quarter"] = (day.month + 2) // 3
     row["DayOfWeek"] = day.isoweekday() % 7 + 1
@@ -71,15 +73,15 @@ def amazon_sales():
     window = ["window_start", "window_end"]
     totals = ["TotalOrders", "TotalQuantity", "TotalRevenue", "TotalNetRevenue"]
     minute = [*window, "Category", "Country", "PaymentMethod", *totals, "AvgOrderValue", "UniqueCustomers", "revision"]
-    daily = ["day", "Category", "Country", *totals, "UniqueCustomers", "revision"]
+    daily = ["Category", "Country", *totals, "UniqueCustomers", "revision"]
     return Feed(
         name="amazon-sales", topic="amazon-sales",
         fields=FIELDS, checks=CHECKS, derive=derive, derived_columns=DERIVED,
         kpis=[
             Kpi("kpi_1min", MINUTE, ["Category", "Country", "PaymentMethod"], MEASURES, finish_minute, minute,
                 "gold/amazon_sales_aggregated", "kpi_1min", [*minute, "is_final"]),
-            Kpi("kpi_daily", DAY, ["Category", "Country"], MEASURES, finish_daily, daily,
-                "gold/amazon_sales_daily", "kpi_daily", [*daily, "is_final"]),
+            Kpi("kpi_daily", DAY, ["Category", "Country"], MEASURES, finish_daily, [*window, *daily],
+                "gold/amazon_sales_daily", "kpi_daily", ["day", *daily, "is_final"]),
         ],
         bronze="bronze/amazon_sales", silver="silver/amazon_sales", quarantine="quarantine/amazon_sales",
         partition_by=["year", "month"], rows_table="orders_live", rows_columns=ROWS_COLUMNS, types=TYPES,

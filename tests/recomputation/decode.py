@@ -16,6 +16,14 @@ class NotAnObject(Exception):
     """The payload is not one JSON object: it goes to Quarantine and not to Bronze."""
 
 
+# What Quarantine says of such payloads; which of them is a matter of the parser, so they count as one here.
+NO_OBJECT = "NOT_JSON"
+NO_OBJECT_CODES = {
+    "NOT_UTF8", "BOM", "EMPTY", "TRUNCATED", "NOT_JSON", "NOT_AN_OBJECT", "TRAILING_DATA", "DUPLICATE_KEY", "TOO_DEEP",
+    "TOO_LARGE",
+}
+
+
 def json_object(payload):
     """The pairs of the payload's one object; whole numbers as int, others as Decimal."""
     try:
@@ -40,61 +48,61 @@ def decode(value, fields):
 def _field(value, field):
     if value is None:
         if field.required:
-            raise Rejected("missing", field.name)
+            raise Rejected("MISSING_FIELD", field.name)
         return None
     return READERS[field.kind](value, field)
 
 
 def _string(value, field):
     if type(value) is not str:
-        raise Rejected("type", field.name)
+        raise Rejected("WRONG_TYPE", field.name)
     return value
 
 
 def _bool(value, field):
     if type(value) is not bool:
-        raise Rejected("type", field.name)
+        raise Rejected("WRONG_TYPE", field.name)
     return value
 
 
 def _integer(value, field):
     if type(value) not in (int, Decimal) or type(value) is Decimal and value != value.to_integral_value():
-        raise Rejected("type", field.name)
+        raise Rejected("WRONG_TYPE", field.name)
     limit = INTEGERS[field.kind]
     if not -limit <= value < limit:
-        raise Rejected("range", field.name)
+        raise Rejected("OUT_OF_RANGE", field.name)
     return int(value)
 
 
 def _float(value, field):
     if type(value) not in (int, Decimal):
-        raise Rejected("type", field.name)
+        raise Rejected("WRONG_TYPE", field.name)
     return float(value)
 
 
 def _decimal(value, field):
     if type(value) not in (int, Decimal):
-        raise Rejected("type", field.name)
+        raise Rejected("WRONG_TYPE", field.name)
     value = Decimal(value)
     if value.adjusted() > field.precision:
-        raise Rejected("range", field.name)
+        raise Rejected("OUT_OF_RANGE", field.name)
     result = rounded(value, field.scale)
     if result != value and not field.round:
-        raise Rejected("scale", field.name)
+        raise Rejected("TOO_MANY_DIGITS", field.name)
     if abs(result) >= Decimal(10) ** (field.precision - field.scale):
-        raise Rejected("range", field.name)
+        raise Rejected("OUT_OF_RANGE", field.name)
     return result
 
 
 def _date(value, field):
     if type(value) is not str:
-        raise Rejected("type", field.name)
+        raise Rejected("WRONG_TYPE", field.name)
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
             raise ValueError(value)
         return datetime.date.fromisoformat(value)
     except ValueError:
-        raise Rejected("format", field.name) from None
+        raise Rejected("BAD_DATE", field.name) from None
 
 
 TIMESTAMP = re.compile(
@@ -104,7 +112,7 @@ TIMESTAMP = re.compile(
 def _timestamp(value, field):
     """Microseconds since 1970; without a zone it is UTC; digits beyond the microsecond are dropped."""
     if type(value) is not str:
-        raise Rejected("type", field.name)
+        raise Rejected("WRONG_TYPE", field.name)
     parts = TIMESTAMP.fullmatch(value)
     try:
         if not parts:
@@ -114,7 +122,7 @@ def _timestamp(value, field):
         whole = datetime.datetime.fromisoformat(f"{day}T{clock}{zone}")
         return micros_of(whole) + int((fraction or "0").ljust(6, "0")[:6])
     except ValueError:
-        raise Rejected("format", field.name) from None
+        raise Rejected("BAD_TIMESTAMP", field.name) from None
 
 
 READERS = {

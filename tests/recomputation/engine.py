@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .decode import NotAnObject, decode, json_object
+from .decode import NO_OBJECT, NotAnObject, decode, json_object
 from .feed import Rejected
 
 BEFORE_ALL_TIME = -(2**63)
@@ -130,16 +130,16 @@ class Engine:
         try:
             value = json_object(record.value)
         except NotAnObject:
-            raise Rejected("json") from None
+            raise Rejected(NO_OBJECT) from None
         self.sink.bronze(record)
         row = decode(value, self.feed.fields)
         time = self._event_time(record, row)
         if (record.partition, record.offset) in self.future:
-            raise Rejected("future", None if self.feed.event_time == "kafka" else self.feed.event_time)
+            raise Rejected("FUTURE", None if self.feed.event_time == "kafka" else self.feed.event_time)
         for check in self.feed.checks:
             if check.passes(row) is not True:
                 if check.otherwise == "quarantine":
-                    raise Rejected("check", check.name)
+                    raise Rejected("CHECK", check.name)
                 return row, time, check.name
         self.feed.derive(row)
         self._refuse_long_keys(row)
@@ -149,13 +149,13 @@ class Engine:
         if self.feed.event_time != "kafka":
             return row[self.feed.event_time]
         if record.timestamp < 0:
-            raise Rejected("no timestamp")
+            raise Rejected("NO_TIMESTAMP")
         return record.timestamp * 1000
 
     def _refuse_long_keys(self, row):
         for kpi in self.feed.kpis:
             if sum(4 + len(str(row[name]).encode()) for name in kpi.key) > MAX_KEY_BYTES:
-                raise Rejected("key too long")
+                raise Rejected("KEY_TOO_LARGE")
 
     def _is_duplicate(self, partition, row, time, counts):
         """T6, per partition: an earlier kept row of the same key, at most `within` away, that can still be judged."""

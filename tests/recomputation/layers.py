@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .decode import micros_of
+from .decode import NO_OBJECT, NO_OBJECT_CODES, micros_of
 from .lake import visible
 
 START = re.compile(rb'\{"_?topic":"[^"]*","_?partition":(\d+),"_?offset":(\d+),')
@@ -80,9 +80,11 @@ def _split(line, length):
 
 
 def canonical(coordinates):
-    """One text for the same coordinates."""
+    """The same coordinates as the same value, whatever their order."""
     coordinates["kafka_timestamp"] = milliseconds(coordinates["kafka_timestamp"])
-    return json.dumps(coordinates, sort_keys=True)
+    if "kafka_headers" in coordinates:
+        coordinates["kafka_headers"] = json.dumps(coordinates["kafka_headers"], sort_keys=True)
+    return tuple(sorted(coordinates.items()))
 
 
 def milliseconds(timestamp):
@@ -102,7 +104,8 @@ def quarantine_rows(lake, paths):
                 told = json.loads(line)
                 text = told.get("payload")
                 payload = text.encode() if text is not None else base64.b64decode(told["payload_base64"])
-                row = (told["reason"], told.get("field"), payload, told["topic"], told["kafka_incarnation"],
+                reason = NO_OBJECT if told["reason"] in NO_OBJECT_CODES else told["reason"]
+                row = (reason, told.get("field"), payload, told["topic"], told["kafka_incarnation"],
                        milliseconds(told["kafka_timestamp"]))
                 yield (told["partition"], told["offset"]), row
             except (ValueError, KeyError) as error:

@@ -55,11 +55,10 @@ class Sqlite:
 
 def plain(value):
     """Moments as microseconds and days as days since 1970; all else as it is."""
-    if isinstance(value, datetime.datetime):
-        return micros_of(value)
-    if isinstance(value, datetime.date):
+    kind = type(value)
+    if kind is datetime.date:
         return value.toordinal() - 719_163
-    return value
+    return micros_of(value) if kind is datetime.datetime else value
 
 
 def _quoted(name):

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from operator import itemgetter
 
 from .compare import Comparison, digest
 from .engine import Engine, Sink, recompute
@@ -21,7 +22,9 @@ class Expected(Sink):
         self.feed = feed
         self.incarnations = incarnations
         self.lines, self.lengths, self.rows, self.mart_rows, self.rejects = {}, {}, {}, {}, {}
+        self.silver_columns = [*feed.silver_columns(), *SYSTEM]
         self.mart_columns = [name for name in feed.rows_columns if name != PROCESSING]
+        self.silver_row, self.mart_row = itemgetter(*self.silver_columns), itemgetter(*self.mart_columns)
 
     def bronze(self, record):
         identity = record.partition, record.offset
@@ -31,18 +34,20 @@ class Expected(Sink):
 
     def row(self, record, row):
         identity = record.partition, record.offset
-        full = {**row, **self._system(record)}
-        self.rows[identity] = digest(tuple(plain(full[name]) for name in [*self.feed.silver_columns(), *SYSTEM]))
-        self.mart_rows[identity] = digest(tuple(plain(full[name]) for name in self.mart_columns))
+        full = self.full_row(record, row)
+        self.rows[identity] = digest(self.silver_row(full))
+        self.mart_rows[identity] = digest(self.mart_row(full))
 
     def quarantine(self, record, reason, name):
         row = (reason, name, record.value, self.feed.topic, self.incarnations[record.partition], record.timestamp)
         self.rejects[record.partition, record.offset] = row
 
-    def _system(self, record):
+    def full_row(self, record, row):
+        """The row with its coordinates, in plain values."""
         timestamp = None if record.timestamp < 0 else record.timestamp * 1000
-        return dict(zip(SYSTEM, [self.feed.topic, record.partition, record.offset, timestamp,
-                                 self.incarnations[record.partition]]))
+        incarnation = self.incarnations[record.partition]
+        coordinates = zip(SYSTEM, [self.feed.topic, record.partition, record.offset, timestamp, incarnation])
+        return {name: plain(value) for name, value in [*row.items(), *coordinates]}
 
 
 class Explained(Sink):
@@ -55,9 +60,8 @@ class Explained(Sink):
         self.shown["lines"] = bronze_line(self.expected.feed.topic, record, self.expected.incarnations[record.partition])
 
     def row(self, record, row):
-        full = {**row, **self.expected._system(record)}
-        self.shown["rows"] = tuple(plain(full[name]) for name in [*self.expected.feed.silver_columns(), *SYSTEM])
-        self.shown["mart_rows"] = tuple(plain(full[name]) for name in self.expected.mart_columns)
+        full = self.expected.full_row(record, row)
+        self.shown["rows"], self.shown["mart_rows"] = self.expected.silver_row(full), self.expected.mart_row(full)
 
 
 def verify(feed, topic, lake, mart=None):
@@ -99,7 +103,7 @@ def _check_lake(comparison, lake, feed, paths, expected, quarantined, explain):
     lines = bronze_rows(lake, paths["bronze"], expected.lengths)
     comparison.rows("bronze lines", expected.lines, lines, explain("lines"))
     comparison.rows("quarantine lines", expected.rejects, quarantined)
-    columns = [*feed.silver_columns(), *SYSTEM]
+    columns = expected.silver_columns
     rows = parquet_rows(lake, paths["silver"], feed.silver, columns, feed.types, comparison, "silver rows", [PROCESSING])
     comparison.rows("silver rows", expected.rows, _identified(columns, rows), explain("rows"))
 
