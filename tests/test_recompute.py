@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from recomputation.amazon_sales import amazon_sales
 from recomputation.decode import NotAnObject, decode, json_object
 from recomputation.engine import BEFORE_ALL_TIME, Engine, Record, Sink
-from recomputation.feed import Field, Rejected
+from recomputation.feed import Check, Feed, Field, Kpi, Measure, Rejected
 from recomputation.lake import Folder
 from recomputation.layers import bronze_line
 from recomputation.marts import open_mart, plain
@@ -293,8 +293,8 @@ def test_the_fixture_has_what_the_checks_are_about(sinks):
     ("silver rows", lambda s: s.change_table(SILVER, lambda table: table.slice(1))),
     ("silver rows", lambda s: s.change_table(SILVER, row_twice)),
     ("silver rows", lambda s: s.change_table(SILVER, cents_more("Revenue"))),
-    ("silver rows", lambda s: s.change_table(SILVER, lossy)),
-    ("silver rows", lambda s: s.change_table(SILVER, lambda table: table.drop_columns(["Quarter"]))),
+    ("silver rows schema", lambda s: s.change_table(SILVER, lossy)),
+    ("silver rows schema", lambda s: s.change_table(SILVER, lambda table: table.drop_columns(["Quarter"]))),
     ("gold kpi_1min", lambda s: s.change_table(GOLD, lambda table: table.slice(1))),
     ("gold kpi_1min", lambda s: s.change_table(GOLD, row_twice)),
     ("gold kpi_1min", lambda s: s.change_table(GOLD, cents_more("TotalNetRevenue"))),
@@ -339,6 +339,29 @@ def test_dedup_compares_with_kept_rows_of_the_same_key_within_the_span(minutes, 
         counts = engine.take(Record(0, offset, START_MS + minute * MINUTE_MS, None, value, []))
         decided.append(" ".join(name for name in ("kept", "duplicate", "unjudged") if counts[name]))
     assert decided == result
+
+
+def test_another_feed_takes_its_time_from_a_field_and_sums_floats_exactly():
+    readings = Feed(
+        name="readings", topic="readings", derive=lambda row: None, derived_columns=[],
+        fields=[Field("at", "timestamp", required=True), Field("level", "float64"), Field("good", "bool", required=True)],
+        checks=[Check("is_good", lambda row: row["good"], "quarantine")],
+        kpis=[Kpi("by_5s", 5_000_000, ["good"], [Measure("n", "count", "level"), Measure("sum", "float sum", "level"),
+                                                 Measure("low", "min", "level")],
+                  lambda row: None, [], "gold/readings", "", [])],
+        bronze="b", silver="s", quarantine="q", partition_by=[], rows_table=None, rows_columns=[], types={},
+        out_of_orderness=2_000_000, event_time="at")
+    engine = Engine(readings)
+    lines = [("00.5", "1e100", "true"), ("01", "1", "true"), ("02", "null", "true"), ("04", "-1e100", "true"),
+             ("04", "7", "false"), ("07", "3", "true"), ("04.9", "5", "true"), ("08", "1", "true"), ("03", "9", "true")]
+    counts = Counter()
+    for offset, (second, level, good) in enumerate(lines):
+        value = f'{{"at":"2025-01-01T00:00:{second}Z","level":{level},"good":{good}}}'.encode()
+        counts += engine.take(Record(0, offset, -1, None, value, []))
+    closed, still_open = engine.closed_and_open(readings.kpis[0], engine.partitions[0].watermark)
+    assert counts["late by_5s"] == 2 and counts["quarantined"] == 1 and counts["kept"] == 8
+    assert [(row["n"], row["sum"], row["low"]) for row in closed] == [(3, 1.0, -1e100)]
+    assert [(row["n"], row["sum"], row["low"]) for row in still_open] == [(2, 4.0, 1.0)]
 
 
 @pytest.mark.parametrize("payload", [

@@ -19,9 +19,10 @@ class Comparison:
             self.differ(sink, f"{subject}: expected {expected!r}, found {actual!r}")
 
     def differ(self, sink, what):
+        """`what` is a text, or a function that gives it, called only for the differences that are shown."""
         self.counts[sink] += 1
         if len(self.different[sink]) < SHOWN:
-            self.different[sink].append(what)
+            self.different[sink].append(what() if callable(what) else what)
 
     def rows(self, sink, expected, actual, explain=None):
         """Rows by identity. `actual` yields (identity, row); `expected` maps identity to the row or to its digest.
@@ -38,8 +39,7 @@ class Comparison:
             if wanted == (digest(row) if isinstance(wanted, Digest) else row):
                 self.equal[sink] += 1
             else:
-                shown = explain(identity) if explain and isinstance(wanted, Digest) else wanted
-                self.differ(sink, f"{identity} differs: {_changes(shown, row)}")
+                self.differ(sink, lambda: f"{identity} differs: {_changes(_full(wanted, identity, explain), row)}")
         for identity in left:
             self.differ(sink, f"{identity} is missing")
 
@@ -62,6 +62,10 @@ class Digest(int):
 
 def digest(row):
     return Digest(hash(row))
+
+
+def _full(wanted, identity, explain):
+    return explain(identity) if explain and isinstance(wanted, Digest) else wanted
 
 
 def _changes(expected, actual):

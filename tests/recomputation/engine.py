@@ -5,6 +5,8 @@ future (that decision needs a clock, so it is read from Quarantine and never mad
 and the log's own watermarks, counters and G are checked against it.
 """
 
+import datetime
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -48,7 +50,7 @@ class Window:
     """The running answer of one (window, key)."""
 
     def __init__(self, measures):
-        self.values = {m.name: set() if m.kind == "distinct" else 0 if m.kind == "count" else None for m in measures}
+        self.values = {measure.name: STARTS[measure.kind]() for measure in measures}
 
     def add(self, measures, row):
         for measure in measures:
@@ -57,7 +59,7 @@ class Window:
                 self._merge(measure, value)
 
     def answer(self):
-        return {name: len(value) if isinstance(value, set) else value for name, value in self.values.items()}
+        return {name: _answer(value) for name, value in self.values.items()}
 
     def _merge(self, measure, value):
         held = self.values[measure.name]
@@ -66,12 +68,27 @@ class Window:
                 self.values[measure.name] = held + 1
             case "distinct":
                 held.add(value)
+            case "float sum":
+                held.append(value)
             case "sum":
                 self.values[measure.name] = value if held is None else held + value
             case "min":
                 self.values[measure.name] = value if held is None else min(held, value)
             case "max":
                 self.values[measure.name] = value if held is None else max(held, value)
+
+
+STARTS = {
+    "count": int, "distinct": set, "float sum": list, "sum": lambda: None, "min": lambda: None, "max": lambda: None,
+}
+
+
+def _answer(value):
+    if isinstance(value, set):
+        return len(value)
+    if isinstance(value, list):
+        return math.fsum(value) if value else None
+    return value
 
 
 class Engine:
@@ -147,7 +164,8 @@ class Engine:
 
     def _event_time(self, record, row):
         if self.feed.event_time != "kafka":
-            return row[self.feed.event_time]
+            time = row[self.feed.event_time]
+            return _begin_of_day(time) if isinstance(time, datetime.date) else time
         if record.timestamp < 0:
             raise Rejected("NO_TIMESTAMP")
         return record.timestamp * 1000
@@ -209,6 +227,11 @@ def recompute(engine, entries, records, compare):
         g = max(g, min((engine.partitions[int(p)].watermark for p in entry["partitions"]), default=g))
         compare(f"entry {version} G", g, entry["g"])
     return g
+
+
+def _begin_of_day(day):
+    """Microseconds of the day's begin in UTC."""
+    return (day.toordinal() - datetime.date(1970, 1, 1).toordinal()) * 86_400_000_000
 
 
 def _until(records, to, ahead, partition):

@@ -51,7 +51,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Measure:
-    """`kind`: count, sum, min, max or distinct, over the not-null values of a row column."""
+    """`kind`: count, sum, float sum, min, max or distinct, over the not-null values of a row column.
+
+    A float sum is the exact one, rounded once: the same for every order.
+    """
 
     name: str
     kind: str

@@ -127,18 +127,18 @@ def parquet_rows(lake, paths, folder, columns, types, comparison, sink, ignored=
             seen = schema
             _check_schema(comparison, sink, schema, leaf, [*columns, *ignored], types)
         elif schema != seen:
-            comparison.differ(sink, f"{path} has the schema {schema}, the files before it {seen}")
+            comparison.differ(f"{sink} schema", f"{path} has the schema {schema}, the files before it {seen}")
         yield from zip(*(_values(table, leaf, name, types) for name in columns))
 
 
 def _check_schema(comparison, sink, schema, leaf, columns, types):
-    comparison.same(sink, "columns of files and folders", sorted(columns), sorted({*schema, *leaf}))
+    comparison.same(f"{sink} schema", "columns of files and folders", sorted(columns), sorted({*schema, *leaf}))
     for name in leaf:
         if name in schema:
-            comparison.differ(sink, f"partition column {name} is in the file too")
+            comparison.differ(f"{sink} schema", f"partition column {name} is in the file too")
     for name, kind in schema.items():
         if name in types:
-            comparison.same(sink, f"type of {name}", types[name], kind)
+            comparison.same(f"{sink} schema", f"type of {name}", types[name], kind)
 
 
 def _leaf(path, folder):

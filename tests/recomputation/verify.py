@@ -148,7 +148,7 @@ def _check_rows(comparison, feed, mart, expected, boundary, explain):
 
 def _check_mart_columns(comparison, sink, mart, table, columns):
     missing = set(columns) - mart.columns(table)
-    comparison.same(sink, "columns that are missing", [], sorted(missing))
+    comparison.same(f"{sink} schema", "columns that are missing", [], sorted(missing))
     if missing:
         raise SystemExit(f"{sink}: no column {', '.join(sorted(missing))}\n{comparison.table()}")
 
