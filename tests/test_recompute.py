@@ -24,7 +24,7 @@ from recomputation.decode import NotAnObject, decode, json_object
 from recomputation.engine import BEFORE_ALL_TIME, Engine, Record, Sink
 from recomputation.feed import Check, Feed, Field, Kpi, Measure, Rejected
 from recomputation.lake import Folder
-from recomputation.layers import bronze_line
+from recomputation.layers import bronze_line, moment
 from recomputation.marts import open_mart, plain
 from recomputation.verify import SYSTEM, verify
 
@@ -90,7 +90,7 @@ class Written(Sink):
     def quarantine(self, record, reason, name):
         self.rejects.append({
             "topic": "amazon-sales", "partition": record.partition, "offset": record.offset, "kafka_incarnation": 0,
-            "kafka_timestamp": record.timestamp, "ingestion_timestamp": 5, "reason": reason, "field": name, "detail": "",
+            "kafka_timestamp": moment(record.timestamp), "ingestion_timestamp": 5, "reason": reason, "field": name, "detail": "",
             "payload": record.value.decode()})
 
 
@@ -136,6 +136,7 @@ class Sinks:
         names = ["records", "kept", "filtered", "duplicate", "quarantined", "tombstones"]
         return {**{name: counts[name] for name in names},
                 "late": {n[5:]: c for n, c in counts.items() if n.startswith("late ")},
+                "by_reason": {n[7:]: c for n, c in counts.items() if n.startswith("reason ")},
                 "filtered_by_check": {n[6:]: c for n, c in counts.items() if n.startswith("check ")}}
 
     def write_log(self):
@@ -341,6 +342,11 @@ def test_dedup_compares_with_kept_rows_of_the_same_key_within_the_span(minutes, 
     assert decided == result
 
 
+def test_the_moment_of_a_record_is_spelt_in_milliseconds():
+    assert moment(1_767_323_045_678) == "2026-01-02T03:04:05.678Z"
+    assert moment(-1) is None
+
+
 def test_another_feed_takes_its_time_from_a_field_and_sums_floats_exactly():
     readings = Feed(
         name="readings", topic="readings", derive=lambda row: None, derived_columns=[],
@@ -389,6 +395,11 @@ def test_what_is_not_one_json_object_is_refused(payload):
     (Field("a", "date"), '"2024-02-29"', datetime.date(2024, 2, 29)),
     (Field("a", "timestamp"), '"1970-01-01T01:00:00.000001+01:00"', 1),
     (Field("a", "timestamp"), '"1970-01-01T00:00:01"', 1_000_000),
+    (Field("a", "timestamp"), '"1970-01-01 00:00:00.0000015"', "TOO_MANY_DIGITS"),
+    (Field("a", "timestamp", round=True), '"1970-01-01 00:00:00.0000015"', 2),
+    (Field("a", "int32"), "3e0", 3),
+    (Field("a", "decimal", precision=4, scale=2), "1234567.891", "TOO_MANY_DIGITS"),
+    (Field("a", "decimal", precision=4, scale=2), "0e999", Decimal(0)),
     (Field("a", "string", required=True), "null", "MISSING_FIELD"),
     (Field("a", "string"), "null", None),
     (Field("a", "string"), "5", "WRONG_TYPE"),

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from .feed import Rejected, rounded
 
 MAX_DEPTH = 128
+MAX_DIGITS = 38
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 INTEGERS = {"int32": 2**31, "int64": 2**63}
 
@@ -84,9 +85,9 @@ def _decimal(value, field):
     if type(value) not in (int, Decimal):
         raise Rejected("WRONG_TYPE", field.name)
     value = Decimal(value)
-    if value.adjusted() > field.precision:
+    if value and value.adjusted() + 1 + field.scale > MAX_DIGITS:
         raise Rejected("OUT_OF_RANGE", field.name)
-    result = rounded(value, field.scale)
+    result = rounded(value, field.scale) if value else Decimal(0)
     if result != value and not field.round:
         raise Rejected("TOO_MANY_DIGITS", field.name)
     if abs(result) >= Decimal(10) ** (field.precision - field.scale):
@@ -106,11 +107,11 @@ def _date(value, field):
 
 
 TIMESTAMP = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(Z|z|[+-]\d{2}:\d{2})?", re.ASCII)
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(Z|z|[+-]\d{2}:\d{2})?", re.ASCII)
 
 
 def _timestamp(value, field):
-    """Microseconds since 1970; without a zone it is UTC; digits beyond the microsecond are dropped."""
+    """Microseconds since 1970; without a zone it is UTC."""
     if type(value) is not str:
         raise Rejected("WRONG_TYPE", field.name)
     parts = TIMESTAMP.fullmatch(value)
@@ -120,9 +121,12 @@ def _timestamp(value, field):
         day, clock, fraction, zone = parts.groups()
         zone = "+00:00" if zone in (None, "Z", "z") else zone
         whole = datetime.datetime.fromisoformat(f"{day}T{clock}{zone}")
-        return micros_of(whole) + int((fraction or "0").ljust(6, "0")[:6])
     except ValueError:
         raise Rejected("BAD_TIMESTAMP", field.name) from None
+    part = Decimal("0." + (fraction or "0")) * 1_000_000
+    if part != int(part) and not field.round:
+        raise Rejected("TOO_MANY_DIGITS", field.name)
+    return micros_of(whole) + int(rounded(part, 0))
 
 
 READERS = {

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .decode import NO_OBJECT, NotAnObject, decode, json_object
+from .decode import NO_OBJECT, NO_OBJECT_CODES, NotAnObject, decode, json_object
 from .feed import Rejected
 
 BEFORE_ALL_TIME = -(2**63)
@@ -152,7 +152,7 @@ class Engine:
         row = decode(value, self.feed.fields)
         time = self._event_time(record, row)
         if (record.partition, record.offset) in self.future:
-            raise Rejected("FUTURE", None if self.feed.event_time == "kafka" else self.feed.event_time)
+            raise Rejected("FUTURE")
         for check in self.feed.checks:
             if check.passes(row) is not True:
                 if check.otherwise == "quarantine":
@@ -165,8 +165,10 @@ class Engine:
     def _event_time(self, record, row):
         if self.feed.event_time != "kafka":
             time = row[self.feed.event_time]
+            if time is None:
+                raise Rejected("NO_TIMESTAMP", self.feed.event_time)
             return _begin_of_day(time) if isinstance(time, datetime.date) else time
-        if record.timestamp < 0:
+        if record.timestamp == -1:
             raise Rejected("NO_TIMESTAMP")
         return record.timestamp * 1000
 
@@ -249,10 +251,12 @@ def _until(records, to, ahead, partition):
 def _compare_counters(subject, counts, told, compare):
     for name in ("records", "kept", "filtered", "duplicate", "quarantined", "tombstones", "unjudged"):
         compare(f"{subject} {name}", counts[name], told.get(name, 0))
-    for kpi, late in {**_starting("late ", counts), **told.get("late", {})}.items():
-        compare(f"{subject} late for {kpi}", counts[f"late {kpi}"], told.get("late", {}).get(kpi, 0))
-    for check, filtered in {**_starting("check ", counts), **told.get("filtered_by_check", {})}.items():
-        compare(f"{subject} filtered by {check}", counts[f"check {check}"], told.get("filtered_by_check", {}).get(check, 0))
+    reasons = Counter()
+    for code, count in told.get("by_reason", {}).items():
+        reasons[NO_OBJECT if code in NO_OBJECT_CODES else code] += count
+    compare(f"{subject} late", _starting("late ", counts), told.get("late", {}))
+    compare(f"{subject} filtered by check", _starting("check ", counts), told.get("filtered_by_check", {}))
+    compare(f"{subject} quarantined by reason", _starting("reason ", counts), dict(reasons))
 
 
 def _starting(prefix, counts):

@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, getcontext
 from typing import Callable
+
+# Sums and products must stay exact: more digits than any decimal column has.
+getcontext().prec = 200
 
 MICROS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 

@@ -3,16 +3,16 @@
 import base64
 import json
 import re
-from datetime import datetime
+from datetime import timedelta
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .decode import NO_OBJECT, NO_OBJECT_CODES, micros_of
+from .decode import EPOCH, NO_OBJECT, NO_OBJECT_CODES
 from .lake import visible
 
-START = re.compile(rb'\{"_?topic":"[^"]*","_?partition":(\d+),"_?offset":(\d+),')
+START = re.compile(rb'\{"_*topic":"[^"]*","_*partition":(\d+),"_*offset":(\d+),')
 BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -27,7 +27,7 @@ def bronze_line(topic, record, incarnation):
     """(coordinates, rest) of a record's line: what is said of it, and the payload's own bytes after its opening brace."""
     coordinates = {
         "topic": topic, "partition": record.partition, "offset": record.offset, "kafka_incarnation": incarnation,
-        "kafka_key": text_or_base64(record.key), "kafka_timestamp": record.timestamp,
+        "kafka_timestamp": moment(record.timestamp), **_texts("kafka_key", record.key),
     }
     if record.headers:
         coordinates["kafka_headers"] = [_header(name, value) for name, value in record.headers]
@@ -37,20 +37,24 @@ def bronze_line(topic, record, incarnation):
     return canonical(coordinates), record.value.translate(BREAKS).split(b"{", 1)[1]
 
 
-def text_or_base64(value):
-    if value is None:
+def moment(milliseconds):
+    """Kafka's time as lines spell it; None where the record has none."""
+    if milliseconds == -1:
         return None
+    time = EPOCH + timedelta(milliseconds=milliseconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%S") + f".{milliseconds % 1000:03}Z"
+
+
+def _texts(name, value):
+    """{name: text}, or {name_base64: …} for bytes that are no text."""
     try:
-        return value.decode()
+        return {name: None if value is None else value.decode()}
     except UnicodeDecodeError:
-        return base64.b64encode(value).decode()
+        return {f"{name}_base64": base64.b64encode(value).decode()}
 
 
 def _header(name, value):
-    try:
-        return {"key": name, "value": None if value is None else value.decode()}
-    except UnicodeDecodeError:
-        return {"key": name, "value_base64": base64.b64encode(value).decode()}
+    return {"key": name, **_texts("value", value)}
 
 
 def bronze_rows(lake, paths, rest_lengths):
@@ -73,7 +77,7 @@ def _split(line, length):
         whole = json.loads((head[:-1] if has_fields else head) + b"}")
     except ValueError:
         return line[:300]
-    coordinates = {name.removeprefix("_"): value for name, value in whole.items()}
+    coordinates = {name.lstrip("_"): value for name, value in whole.items()}
     if has_fields != head.endswith(b",") or not coordinates.pop("ingestion_timestamp", None):
         return line[:300]
     return canonical(coordinates), rest
@@ -81,19 +85,9 @@ def _split(line, length):
 
 def canonical(coordinates):
     """The same coordinates as the same value, whatever their order."""
-    coordinates["kafka_timestamp"] = milliseconds(coordinates["kafka_timestamp"])
     if "kafka_headers" in coordinates:
         coordinates["kafka_headers"] = json.dumps(coordinates["kafka_headers"], sort_keys=True)
     return tuple(sorted(coordinates.items()))
-
-
-def milliseconds(timestamp):
-    """Kafka's milliseconds, from a number or from the text of a moment in UTC; -1 for none."""
-    if timestamp is None:
-        return -1
-    if isinstance(timestamp, int):
-        return timestamp
-    return micros_of(datetime.fromisoformat(timestamp.replace("Z", "+00:00"))) // 1000
 
 
 def quarantine_rows(lake, paths):
@@ -104,12 +98,17 @@ def quarantine_rows(lake, paths):
                 told = json.loads(line)
                 text = told.get("payload")
                 payload = text.encode() if text is not None else base64.b64decode(told["payload_base64"])
-                reason = NO_OBJECT if told["reason"] in NO_OBJECT_CODES else told["reason"]
-                row = (reason, told.get("field"), payload, told["topic"], told["kafka_incarnation"],
-                       milliseconds(told["kafka_timestamp"]))
+                row = (*_reason(told), payload, told["topic"], told["kafka_incarnation"], told["kafka_timestamp"])
                 yield (told["partition"], told["offset"]), row
             except (ValueError, KeyError) as error:
                 yield (path, number), (f"unreadable: {error!r}", line[:300])
+
+
+def _reason(told):
+    """(code, field); why exactly a payload is no JSON object is a matter of the parser."""
+    if told["reason"] in NO_OBJECT_CODES:
+        return NO_OBJECT, None
+    return told["reason"], told["field"]
 
 
 def parquet_rows(lake, paths, folder, columns, types, comparison, sink, ignored=()):

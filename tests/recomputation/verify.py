@@ -7,7 +7,7 @@ from operator import itemgetter
 from .compare import Comparison, digest
 from .engine import Engine, Sink, recompute
 from .lake import live_files, log_entries
-from .layers import bronze_line, bronze_rows, check_files, parquet_rows, quarantine_rows
+from .layers import bronze_line, bronze_rows, check_files, moment, parquet_rows, quarantine_rows
 from .marts import plain
 
 SYSTEM = ["kafka_topic", "kafka_partition", "kafka_offset", "kafka_timestamp", "kafka_incarnation"]
@@ -39,12 +39,13 @@ class Expected(Sink):
         self.mart_rows[identity] = digest(self.mart_row(full))
 
     def quarantine(self, record, reason, name):
-        row = (reason, name, record.value, self.feed.topic, self.incarnations[record.partition], record.timestamp)
+        row = (reason, name, record.value, self.feed.topic, self.incarnations[record.partition],
+               moment(record.timestamp))
         self.rejects[record.partition, record.offset] = row
 
     def full_row(self, record, row):
         """The row with its coordinates, in plain values."""
-        timestamp = None if record.timestamp < 0 else record.timestamp * 1000
+        timestamp = None if record.timestamp == -1 else record.timestamp * 1000
         incarnation = self.incarnations[record.partition]
         coordinates = zip(SYSTEM, [self.feed.topic, record.partition, record.offset, timestamp, incarnation])
         return {name: plain(value) for name, value in [*row.items(), *coordinates]}
