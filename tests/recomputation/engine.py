@@ -1,0 +1,263 @@
+"""One record after another: decision, watermark, lateness, windows, ledger. No batches, no threads, no clock.
+
+The log says how far each entry's range goes, which floors were raised and which records were judged to come from the
+future (that decision needs a clock, so it is read from Quarantine and never made again). All else is worked out here,
+and the log's own watermarks, counters and G are checked against it.
+"""
+
+import datetime
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .decode import NO_OBJECT, NO_OBJECT_CODES, NotAnObject, decode, json_object
+from .feed import Rejected
+
+BEFORE_ALL_TIME = -(2**63)
+MAX_KEY_BYTES = 1024
+
+
+class Record(NamedTuple):
+    """A Kafka record; `timestamp` in milliseconds, -1 where it has none."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list
+
+
+class Sink:
+    """Told what each record must have become."""
+
+    def bronze(self, record): ...
+
+    def row(self, record, row): ...
+
+    def quarantine(self, record, reason, name): ...
+
+
+@dataclass
+class Partition:
+    watermark: int = BEFORE_ALL_TIME
+    next: int | None = None
+    seen: dict = field(default_factory=lambda: defaultdict(list))
+
+
+class Window:
+    """The running answer of one (window, key)."""
+
+    def __init__(self, measures):
+        self.values = {measure.name: STARTS[measure.kind]() for measure in measures}
+
+    def add(self, measures, row):
+        for measure in measures:
+            value = row[measure.column]
+            if value is not None:
+                self._merge(measure, value)
+
+    def answer(self):
+        return {name: _answer(value) for name, value in self.values.items()}
+
+    def _merge(self, measure, value):
+        held = self.values[measure.name]
+        match measure.kind:
+            case "count":
+                self.values[measure.name] = held + 1
+            case "distinct":
+                held.add(value)
+            case "float sum":
+                held.append(value)
+            case "sum":
+                self.values[measure.name] = value if held is None else held + value
+            case "min":
+                self.values[measure.name] = value if held is None else min(held, value)
+            case "max":
+                self.values[measure.name] = value if held is None else max(held, value)
+
+
+STARTS = {
+    "count": int, "distinct": set, "float sum": list, "sum": lambda: None, "min": lambda: None, "max": lambda: None,
+}
+
+
+def _answer(value):
+    if isinstance(value, set):
+        return len(value)
+    if isinstance(value, list):
+        return math.fsum(value) if value else None
+    return value
+
+
+class Engine:
+    def __init__(self, feed, future=frozenset(), sink=None):
+        """`future`: coordinates (partition, offset) that Quarantine holds as from the future."""
+        self.feed = feed
+        self.future = future
+        self.sink = sink or Sink()
+        self.partitions = defaultdict(Partition)
+        self.windows = {kpi.name: {} for kpi in feed.kpis}
+
+    def take(self, record):
+        """Decides one record; returns the counters that it moves."""
+        counts = Counter(records=1)
+        if record.value is None:
+            self.sink.bronze(record)
+            counts["tombstones"] += 1
+            return counts
+        try:
+            row, time, failed = self._judge(record)
+        except Rejected as rejected:
+            self.sink.quarantine(record, rejected.reason, rejected.field)
+            counts["quarantined"] += 1
+            counts[f"reason {rejected.reason}"] += 1
+            return counts
+        partition = self.partitions[record.partition]
+        if failed:
+            counts["filtered"] += 1
+            counts[f"check {failed}"] += 1
+        elif self._is_duplicate(partition, row, time, counts):
+            counts["duplicate"] += 1
+        else:
+            counts["kept"] += 1
+            self.sink.row(record, row)
+            self._add_to_windows(partition, row, time, counts)
+        partition.watermark = max(partition.watermark, time - self.feed.out_of_orderness)
+        return counts
+
+    def raise_floor(self, partition, floor):
+        held = self.partitions[partition]
+        held.watermark = max(held.watermark, floor)
+
+    def closed_and_open(self, kpi, g):
+        """The KPI's rows as two lists: windows that G has closed, windows still open."""
+        closed, still_open = [], []
+        for (start, key), window in self.windows[kpi.name].items():
+            row = {"window_start": start, "window_end": start + kpi.size, **dict(zip(kpi.key, key)), **window.answer()}
+            row["revision"] = 0
+            kpi.finish(row)
+            done = row["window_end"] + kpi.lateness <= g
+            (closed if done else still_open).append(row)
+        return closed, still_open
+
+    def _judge(self, record):
+        """(row, event time, failed filter check or None), or Rejected."""
+        try:
+            value = json_object(record.value)
+        except NotAnObject:
+            raise Rejected(NO_OBJECT) from None
+        self.sink.bronze(record)
+        row = decode(value, self.feed.fields)
+        time = self._event_time(record, row)
+        if (record.partition, record.offset) in self.future:
+            raise Rejected("FUTURE")
+        for check in self.feed.checks:
+            if check.passes(row) is not True:
+                if check.otherwise == "quarantine":
+                    raise Rejected("CHECK", check.name)
+                return row, time, check.name
+        self.feed.derive(row)
+        self._refuse_long_keys(row)
+        return row, time, None
+
+    def _event_time(self, record, row):
+        if self.feed.event_time != "kafka":
+            time = row[self.feed.event_time]
+            if time is None:
+                raise Rejected("NO_TIMESTAMP", self.feed.event_time)
+            return _begin_of_day(time) if isinstance(time, datetime.date) else time
+        if record.timestamp == -1:
+            raise Rejected("NO_TIMESTAMP")
+        return record.timestamp * 1000
+
+    def _refuse_long_keys(self, row):
+        for kpi in self.feed.kpis:
+            if sum(4 + len(str(row[name]).encode()) for name in kpi.key) > MAX_KEY_BYTES:
+                raise Rejected("KEY_TOO_LARGE")
+
+    def _is_duplicate(self, partition, row, time, counts):
+        """T6, per partition: an earlier kept row of the same key, at most `within` away, that can still be judged."""
+        if not self.feed.dedup_key:
+            return False
+        within = self.feed.dedup_within
+        oldest = partition.watermark - within
+        if time < oldest:
+            counts["unjudged"] += 1
+            return False
+        key = tuple(row[name] for name in self.feed.dedup_key)
+        times = [earlier for earlier in partition.seen[key] if earlier >= oldest]
+        found = any(abs(time - earlier) <= within for earlier in times)
+        partition.seen[key] = times if found else [*times, time]
+        return found
+
+    def _add_to_windows(self, partition, row, time, counts):
+        for kpi in self.feed.kpis:
+            start = time - time % kpi.size
+            if start + kpi.size + kpi.lateness <= partition.watermark:
+                counts[f"late {kpi.name}"] += 1
+                continue
+            key = tuple(kpi.null_key if row[name] is None else row[name] for name in kpi.key)
+            windows = self.windows[kpi.name]
+            if (start, key) not in windows:
+                windows[start, key] = Window(kpi.measures)
+            windows[start, key].add(kpi.measures, row)
+
+
+def recompute(engine, entries, records, compare):
+    """Walks the log's entries; `records[p]` is an iterator over partition p's records in order.
+
+    Every entry's watermarks, counters and G are handed to `compare(subject, expected, actual)`.
+    """
+    g = BEFORE_ALL_TIME
+    ahead = {}
+    for entry in entries:
+        version = entry["version"]
+        for p, told in sorted((int(p), told) for p, told in entry["partitions"].items()):
+            held = engine.partitions[p]
+            if held.next is not None:
+                compare(f"entry {version} partition {p} from", held.next, told["from"])
+            counts = Counter()
+            for record in _until(records[p], told["to"], ahead, p):
+                counts += engine.take(record)
+            held.next = told["to"]
+            if told.get("floor") is not None:
+                engine.raise_floor(p, told["floor"])
+            compare(f"entry {version} partition {p} watermark", held.watermark, told["watermark"])
+            _compare_counters(f"entry {version} partition {p}", counts, told["counters"], compare)
+        g = max(g, min((engine.partitions[int(p)].watermark for p in entry["partitions"]), default=g))
+        compare(f"entry {version} G", g, entry["g"])
+    return g
+
+
+def _begin_of_day(day):
+    """Microseconds of the day's begin in UTC."""
+    return (day.toordinal() - datetime.date(1970, 1, 1).toordinal()) * 86_400_000_000
+
+
+def _until(records, to, ahead, partition):
+    """Records below offset `to`; the first one beyond waits in `ahead`."""
+    while True:
+        record = ahead.pop(partition, None) or next(records, None)
+        if record is None:
+            return
+        if record.offset >= to:
+            ahead[partition] = record
+            return
+        yield record
+
+
+def _compare_counters(subject, counts, told, compare):
+    for name in ("records", "kept", "filtered", "duplicate", "quarantined", "tombstones", "unjudged"):
+        compare(f"{subject} {name}", counts[name], told.get(name, 0))
+    reasons = Counter()
+    for code, count in told.get("by_reason", {}).items():
+        reasons[NO_OBJECT if code in NO_OBJECT_CODES else code] += count
+    compare(f"{subject} late", _starting("late ", counts), told.get("late", {}))
+    compare(f"{subject} filtered by check", _starting("check ", counts), told.get("filtered_by_check", {}))
+    compare(f"{subject} quarantined by reason", _starting("reason ", counts), dict(reasons))
+
+
+def _starting(prefix, counts):
+    return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}

@@ -1,0 +1,120 @@
+"""The lake as a plain reader sees it: a local folder, or HDFS over WebHDFS. And the log in it."""
+
+import hashlib
+import json
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+RETRIES = 5
+
+
+def open_lake(url, webhdfs=None):
+    """`file:///path`, a path, or `hdfs://host:port/path` together with the NameNode's http address."""
+    parts = urllib.parse.urlparse(url)
+    if parts.scheme == "hdfs":
+        address = webhdfs or os.environ.get("LAKEWARD_TEST_WEBHDFS")
+        if not address:
+            raise SystemExit("an hdfs:// lake needs --webhdfs or LAKEWARD_TEST_WEBHDFS")
+        return WebHdfs(address, parts.path)
+    return Folder(parts.path if parts.scheme == "file" else url)
+
+
+class Folder:
+    def __init__(self, root):
+        self.root = Path(root)
+
+    def read(self, path):
+        return (self.root / path).read_bytes()
+
+    def files(self, path):
+        """{path below the root: length} of every file below `path`; empty where there is no such folder."""
+        below = self.root / path
+        found = (file for file in below.rglob("*") if file.is_file())
+        return {file.relative_to(self.root).as_posix(): file.stat().st_size for file in found}
+
+
+class WebHdfs:
+    def __init__(self, address, root):
+        self.base = address.rstrip("/") + "/webhdfs/v1" + "/" + root.strip("/")
+        self.user = os.environ.get("HADOOP_USER_NAME") or os.environ.get("USER") or "root"
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def read(self, path):
+        return self._ask(path, "OPEN")
+
+    def files(self, path):
+        found, folders = {}, [path.strip("/")]
+        while folders:
+            folder = folders.pop()
+            try:
+                answer = json.loads(self._ask(folder, "LISTSTATUS"))
+            except FileNotFoundError:
+                continue
+            for status in answer["FileStatuses"]["FileStatus"]:
+                name = f"{folder}/{status['pathSuffix']}"
+                if status["type"] == "DIRECTORY":
+                    folders.append(name)
+                else:
+                    found[name] = status["length"]
+        return found
+
+    def _ask(self, path, operation):
+        """A DataNode asks the NameNode over a kept connection, which fails once after the NameNode was restarted."""
+        query = urllib.parse.urlencode({"op": operation, "user.name": self.user})
+        url = f"{self.base.rstrip('/')}/{urllib.parse.quote(path)}?{query}"
+        for attempt in range(RETRIES):
+            try:
+                with self.opener.open(url, timeout=60) as answer:
+                    return answer.read()
+            except urllib.error.HTTPError as error:
+                if error.code == 404:
+                    raise FileNotFoundError(path) from None
+                if attempt + 1 == RETRIES:
+                    raise
+            except OSError:
+                if attempt + 1 == RETRIES:
+                    raise
+            time.sleep(1)
+
+
+def visible(paths, folder):
+    """Those below the folder that Hive, Spark or DuckDB would read: no part of the name begins with `_` or `.`"""
+    below = len(folder.rstrip("/")) + 1
+    return sorted(path for path in paths if not any(part[:1] in ("_", ".") for part in path[below:].split("/")))
+
+
+def log_entries(lake, pipeline):
+    """All entries of the pipeline's newest log, in order, with holes and broken hash links refused."""
+    logs = sorted(lake.files(f"_lakeward/{pipeline}/logs"))
+    if not logs:
+        raise SystemExit(f"the lake holds no log of {pipeline}")
+    log_id = json.loads(lake.read(logs[-1]))["log_id"]
+    paths = sorted(path for path in lake.files(f"_lakeward/{pipeline}/{log_id}/log") if path.endswith(".json"))
+    entries, previous = [], None
+    for version, path in enumerate(paths):
+        expected = f"_lakeward/{pipeline}/{log_id}/log/{version // 10_000}/{version:020}.json"
+        if path != expected:
+            raise SystemExit(f"the log has a hole: {expected} is absent, the next file is {path}")
+        body = lake.read(path)
+        entry = json.loads(body)
+        if entry["version"] != version or entry["previous"] != previous or entry["log_id"] != log_id:
+            raise SystemExit(f"entry {version} does not follow from the one before it")
+        entries.append(entry)
+        previous = hashlib.sha256(body).hexdigest()
+    return entries
+
+
+def live_files(entries):
+    """{layer: {final path: file}} after all entries."""
+    live = {}
+    for entry in entries:
+        for layer, change in entry.get("layers", {}).items():
+            files = live.setdefault(layer, {})
+            for path in change.get("removed", []):
+                del files[path]
+            files.update({file["path"]: file for file in change["added"]})
+    return live
