@@ -359,7 +359,7 @@ impl CommitActor {
     fn rows_boundary(&self, draft: &Draft) -> Option<EventTime> {
         let keep = self.seed.pipeline.rows.as_ref()?.retention?;
         let g = next_g(&self.seed.fold, &draft.barriers);
-        lakeward_core::watermark::rows_boundary(g, keep)
+        lakeward_core::log::rows_boundary(g, keep)
     }
 
     fn create(&mut self, epoch: Epoch, ctx: &mut Context<Self>) {

@@ -95,7 +95,7 @@ impl KpiActor {
         let closed = self.windows.close(epoch, g).map_err(|error| Cause::Failed(error.to_string()))?;
         let open = self.windows.open_windows();
         self.board.open_windows().insert(self.index, u64::try_from(open).unwrap_or(u64::MAX));
-        Ok(Handed { closed, empty: self.windows.is_empty(), open, bytes: self.windows.bytes() })
+        Ok(Handed { closed, empty: self.windows.is_empty(), open, bytes: u64::try_from(self.windows.bytes()).unwrap_or(u64::MAX) })
     }
 }
 
@@ -123,7 +123,12 @@ impl Handler<Envelope<KpiMsg>> for KpiActor {
             return ctx.stop();
         }
         match envelope.message {
-            KpiMsg::Apply { epoch, increments } => self.windows.apply(epoch, increments),
+            KpiMsg::Apply { epoch, increments } => {
+                if let Err(error) = self.windows.apply(epoch, increments) {
+                    self.sentinel.fail(Cause::Failed(error.to_string()));
+                    ctx.stop();
+                }
+            }
             KpiMsg::Close { epoch, g, reply } => match self.close(epoch, g) {
                 // A registry that waits no more has ended the generation.
                 Ok(handed) => drop(reply.send(handed)),

@@ -11,9 +11,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use lakeward_connect::mart::LiveOutcome;
 use lakeward_core::ids::{EventTime, Version};
-use lakeward_core::kpi::WindowRow;
+use lakeward_core::kpi::{WindowRow, window_end};
 use lakeward_core::watermark::is_closed;
-use lakeward_core::window_end;
 use tokio::sync::watch;
 
 use crate::commit::Head;
@@ -134,7 +133,7 @@ impl KpiMart {
         self.board.follower_done(&self.name, version);
         let fold = Arc::clone(&self.head.borrow().fold);
         if let Some(kpi) = self.link.pipeline().kpis.get(self.kpi) {
-            self.waiting.retain(|(window, _), _| !is_closed(window_end(kpi, *window), kpi.allowed_lateness, fold.g));
+            self.waiting.retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, fold.g));
         }
     }
 

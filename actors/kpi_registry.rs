@@ -10,7 +10,8 @@ use actix::prelude::*;
 use futures::future::try_join_all;
 use hashbrown::HashMap;
 use lakeward_core::ids::{Epoch, EventTime};
-use lakeward_core::kpi::state::{DedupItem, StateIncrements};
+use lakeward_core::dedup::DedupItem;
+use lakeward_core::kpi::state::StateIncrements;
 use lakeward_core::kpi::{Increment, WindowRow, gold_batch};
 use lakeward_core::log::ClosedWindows;
 use lakeward_core::pipeline::Pipeline;
@@ -66,7 +67,8 @@ impl Weight for RegistryMsg {
 }
 
 /// Makes the KpiActor for a new key of KPI `kpi` and gives the edge into it. `restored` are its windows from the log.
-pub type SpawnKpi = Arc<dyn Fn(usize, u32, Vec<Increment>) -> Outbox<KpiMsg> + Send + Sync>;
+/// `None` if there is no such KPI.
+pub type SpawnKpi = Arc<dyn Fn(usize, u32, Vec<Increment>) -> Option<Outbox<KpiMsg>> + Send + Sync>;
 
 /// Edges into the writers of final windows, per KPI; `None` where a KPI has no such layer.
 pub type FinalEdges = Vec<Option<Outbox<LayerMsg>>>;
@@ -176,7 +178,7 @@ impl KpiRegistry {
         let index = self.next_index;
         self.next_index += 1;
         let edge = (self.spawn)(kpi, index, restored);
-        if let Some(routes) = self.routes.get_mut(kpi) {
+        if let (Some(routes), Some(edge)) = (self.routes.get_mut(kpi), edge) {
             routes.actors.insert(index, edge);
         }
         self.count_actors();
@@ -384,7 +386,7 @@ async fn write_epoch(
         }
         let Some(Some(edge)) = edges.get(kpi) else { continue };
         if !rows.is_empty() {
-            let batch = gold_batch(&pipeline, kpi, rows)?;
+            let batch = gold_batch(&pipeline, kpi, rows)?.batch;
             let meta = final_meta(rows);
             // Closed edges: the writer, or the CommitActor, has rung the alarm already.
             let _ = edge.send(LayerMsg::Rows { epoch, rows: batch, meta }).await;

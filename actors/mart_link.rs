@@ -13,12 +13,16 @@ use arrow::record_batch::RecordBatch;
 use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::{LayerSpec, read_rows};
 use lakeward_connect::log_store::{LogError, LogStore};
-use lakeward_connect::mart::{Claimed, FinalOutcome, KpiFence, LiveOutcome, Mart, MartContext, MartError, RowsOutcome};
+use lakeward_connect::mart::{
+    Claimed, FinalOutcome, FinalRows, KpiFence, LiveOutcome, LiveRows, Mart, MartContext, MartError, RowsBatch,
+    RowsOutcome,
+};
 use lakeward_core::ids::{EventTime, OffsetRange, Version};
-use lakeward_core::kpi::{RenderError, WindowRow, mart_batch, mart_batch_from_gold, mart_window_column};
+use lakeward_core::kpi::{
+    RenderError, WindowRow, last_closed_window, mart_batch, mart_batch_from_gold, mart_window_values, window_end,
+};
 use lakeward_core::log::{Fold, LiveFile, version_of};
 use lakeward_core::pipeline::{Holds, Pipeline};
-use lakeward_core::{last_closed_window, window_end};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::kit::Cause;
@@ -91,10 +95,8 @@ impl LinkError {
     pub fn trouble(&self) -> Trouble {
         match self {
             Self::Fenced(claim) => Trouble::Cause(Cause::Fenced(*claim)),
-            Self::Mart(error) => match error.refusal() {
-                Some(code) => Trouble::Cause(Cause::Stop { code, message: error.to_string() }),
-                None => Trouble::Retry,
-            },
+            Self::Mart(error) if error.is_retryable() => Trouble::Retry,
+            Self::Mart(error) => Trouble::Cause(Cause::Stop { code: error.code(), message: error.to_string() }),
             Self::Render(_) | Self::Arrow(_) => {
                 Trouble::Cause(Cause::Stop { code: "BUG", message: self.to_string() })
             }
@@ -151,10 +153,10 @@ impl MartLink {
         let mart = (self.open)().await?;
         mart.prepare(&self.pipeline, self.log.id()).await?;
         let start = Arc::clone(&self.start);
-        let end = move |claim, incarnation, partition| start.reign_end(claim, incarnation, partition);
+        let end = Arc::new(move |claim, incarnation, partition| start.reign_end(claim, incarnation, partition));
         let partitions: Vec<(i32, i32, i64)> =
             self.start.partitions.iter().map(|(&p, held)| (held.incarnation, p, held.start)).collect();
-        match mart.claim(&self.pipeline, self.log.id(), self.claim, &end, &partitions).await? {
+        match mart.claim(&self.context()?, end, &partitions).await? {
             Claimed::Held { next, kpis } => {
                 *self.fences.lock().unwrap_or_else(PoisonError::into_inner) = next;
                 *held = Some(Held { mart, kpis });
@@ -176,10 +178,10 @@ impl MartLink {
         let schema = rows.first().map(RecordBatch::schema);
         let rows = match schema {
             Some(schema) => concat_batches(&schema, &rows)?,
-            None => RecordBatch::new_empty(lakeward_core::rows_schema(&self.pipeline)),
+            None => RecordBatch::new_empty(self.pipeline.rows_schema()),
         };
-        let context = self.context();
-        let copied = held.mart.copy_rows(&context, incarnation, partition, range.from, range.to, &rows).await;
+        let batch = RowsBatch { incarnation, partition, base: range.from, to: range.to, rows };
+        let copied = held.mart.copy_rows(&self.context()?, batch).await;
         let outcome = self.keep_or_drop(copied).await?;
         if matches!(outcome, RowsOutcome::Applied) {
             self.set_fence(incarnation, partition, range.to);
@@ -206,7 +208,7 @@ impl MartLink {
                 let rows = self.committed_rows(fold, incarnation, partition, range).await?;
                 match self.copy(incarnation, partition, range, rows).await? {
                     RowsOutcome::Applied => next = range.to,
-                    RowsOutcome::At { next: at } => {
+                    RowsOutcome::At { next: at, .. } => {
                         self.set_fence(incarnation, partition, at);
                         next = at;
                     }
@@ -236,8 +238,8 @@ impl MartLink {
     ) -> Result<FinalsOutcome, LinkError> {
         let held = self.connected().await?;
         let Some(definition) = self.pipeline.kpis.get(kpi) else { return Err(LinkError::NotConnected) };
-        let fence = held.kpis.get(&definition.name).cloned().unwrap_or_default();
-        let from = from.or(fence.version);
+        let fence = held.kpis.get(&definition.name).cloned();
+        let from = from.or(fence.as_ref().and_then(|f| f.version));
         let layer = self.pipeline.layer(|h| *h == Holds::FinalWindows { kpi }).map(|(_, l)| l.name.clone());
         let above = |file: &&LiveFile| version_of(&file.path) > from;
         let files: Vec<LiveFile> = layer.iter().flat_map(|l| fold.layer_files(l)).filter(above).cloned().collect();
@@ -247,16 +249,19 @@ impl MartLink {
                 rows.push(mart_batch_from_gold(&self.pipeline, kpi, &gold, fold.updated_at)?);
             }
         }
-        if let Some(closed_to) = last_closed_window(definition, fold.g) {
-            let boundary = mart_window_column(&self.pipeline, kpi, closed_to)?;
-            let closed_end = window_end(definition, closed_to);
-            let outcome =
-                held.mart.apply_final(&self.context(), kpi, fold.version, closed_end, &rows, &boundary).await;
+        if let Some(window) = last_closed_window(definition, fold.g) {
+            let finals = FinalRows {
+                version: fold.version,
+                closed_to: window_end(definition.window, window),
+                rows,
+                closed_windows: Some(mart_window_values(&self.pipeline, kpi, &closed_windows(&files, window))?),
+            };
+            let outcome = held.mart.apply_final(&self.context()?, kpi, finals).await;
             if let FinalOutcome::Fenced { claim } = self.keep_or_drop(outcome).await? {
                 return Ok(FinalsOutcome::Fenced { claim });
             }
         }
-        Ok(FinalsOutcome::Applied { version: fold.version, reflected: fence.reflected })
+        Ok(FinalsOutcome::Applied { version: fold.version, reflected: fence.map(|f| f.reflected).unwrap_or_default() })
     }
 
     /// Writes live values.
@@ -268,17 +273,16 @@ impl MartLink {
         now: i64,
     ) -> Result<LiveOutcome, LinkError> {
         let held = self.connected().await?;
-        let batch = mart_batch(&self.pipeline, kpi, rows, false, now)?;
-        let ends: Vec<EventTime> = match self.pipeline.kpis.get(kpi) {
-            Some(definition) => rows.iter().map(|row| window_end(definition, row.window)).collect(),
-            None => Vec::new(),
-        };
-        let written = held.mart.upsert_live(&self.context(), kpi, &batch, &ends, reflected).await;
+        let rendered = mart_batch(&self.pipeline, kpi, rows, false, now)?;
+        let Some(definition) = self.pipeline.kpis.get(kpi) else { return Err(LinkError::NotConnected) };
+        let window_ends = rendered.windows.iter().map(|w| window_end(definition.window, *w)).collect();
+        let live = LiveRows { rows: rendered.batch, window_ends, reflected: reflected.clone() };
+        let written = held.mart.upsert_live(&self.context()?, kpi, live).await;
         self.keep_or_drop(written).await
     }
 
-    fn context(&self) -> MartContext {
-        MartContext { pipeline: Arc::clone(&self.pipeline), log_id: self.log.id().to_owned(), claim: self.claim }
+    fn context(&self) -> Result<MartContext, MartError> {
+        MartContext::new(&self.pipeline, self.log.id(), self.claim)
     }
 
     async fn connected(&self) -> Result<Held, LinkError> {
@@ -331,6 +335,17 @@ impl MartLink {
         let path = if lake.stat(&file.path).await?.is_some() { &file.path } else { &file.staged.staged };
         Ok(read_rows(lake, path, &file.staged.leaf, spec).await?)
     }
+}
+
+/// Starts of windows that the files hold, and the last closed one: previews of all of them go.
+fn closed_windows(files: &[LiveFile], last: EventTime) -> Vec<EventTime> {
+    let mut windows: std::collections::BTreeSet<EventTime> = files
+        .iter()
+        .filter_map(|file| file.staged.event_times)
+        .flat_map(|(first, until)| [first, until])
+        .collect();
+    windows.insert(last);
+    windows.into_iter().collect()
 }
 
 /// Rows of one partition whose offsets lie in the range.

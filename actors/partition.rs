@@ -122,7 +122,8 @@ impl PartitionActor {
         state.watermark = watermark;
         state.newest = newest.map_or(state.newest, |t| state.newest.max(t));
         drop(state);
-        self.board.state_bytes().insert(format!("partition-{}", self.seed.partition), self.seed.step.bytes());
+        let bytes = u64::try_from(self.seed.step.bytes()).unwrap_or(u64::MAX);
+        self.board.state_bytes().insert(format!("partition-{}", self.seed.partition), bytes);
     }
 
     /// Runs a batch through the core and says what to send where.
@@ -140,6 +141,7 @@ impl PartitionActor {
         }
         batch.range.from = self.seed.position;
         let output = self.seed.step.step(&batch, self.clock.wall_micros());
+        let output = output.map_err(|e| Cause::Stop { code: "BUG", message: e.to_string() })?;
         self.seed.position = output.range.to;
         self.board.count(&output.counters);
         self.board.add_epoch_bytes(u64::try_from(batch.arena.len()).unwrap_or(u64::MAX));
@@ -202,7 +204,7 @@ impl PartitionActor {
             epoch: cut.epoch,
             partition: self.seed.partition,
             expected: cut.expected,
-            dedup: barrier.dedup,
+            dedup: barrier.dedup_increment,
         };
         let commit = CommitMsg::Barrier { epoch: cut.epoch, partition: self.seed.partition, facts };
         Ok(Barriers { epoch: cut.epoch, expected: cut.expected, increments, registry, commit, partition: self.seed.partition })
@@ -223,8 +225,11 @@ impl PartitionActor {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.seed.step.has_increments() && self.edges.registry.has_credit() {
-            let message = self.increments();
+        if !self.edges.registry.has_credit() {
+            return;
+        }
+        let message = self.increments();
+        if matches!(&message, RegistryMsg::Increments { items, .. } if items.iter().any(|i| !i.is_empty())) {
             if self.edges.registry.try_send(message).is_err() {
                 self.fail(Cause::Failed("increments could not be handed on".to_owned()), ctx);
             }
@@ -285,8 +290,8 @@ trait SourceCause {
 impl SourceCause for lakeward_connect::kafka::KafkaError {
     fn cause(&self) -> Cause {
         match self.code() {
-            Some(code) => Cause::Stop { code, message: self.to_string() },
-            None => Cause::Failed(self.to_string()),
+            code @ ("GAP" | "TRUNCATED") => Cause::Stop { code, message: self.to_string() },
+            _ => Cause::Failed(self.to_string()),
         }
     }
 }

@@ -223,7 +223,7 @@ impl RowMart {
                 }
             }
             Ok(RowsOutcome::Fenced { claim }) => self.end(Cause::Fenced(claim), ctx),
-            Ok(RowsOutcome::At { next }) => {
+            Ok(RowsOutcome::At { next, .. }) => {
                 tracing::warn!(partition, next, "the mart's fence is elsewhere; filling from the log");
                 self.fall_behind();
             }

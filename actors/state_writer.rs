@@ -1,13 +1,12 @@
 //! Writes state objects: an epoch's increments, and bases that stand for many of them (E2).
 
-use lakeward_connect::lake::{Create, Lake, LakeError};
+use lakeward_connect::lake::{Create, Lake, LakeError, checksum_of};
 use lakeward_core::ids::{Epoch, EventTime, Version};
-use lakeward_core::kpi::RenderError;
+use lakeward_core::kpi::{RenderError, window_end};
 use lakeward_core::kpi::state::{StateError, StateIncrements, compact, decode, encode};
 use lakeward_core::log::{Fold, StagedState, StateRef};
 use lakeward_core::pipeline::Pipeline;
 use lakeward_core::watermark::is_closed;
-use lakeward_core::window_end;
 
 use crate::attempt::Attempts;
 
@@ -42,6 +41,9 @@ pub enum StateWriteError {
     /// The object named by the log is gone.
     #[error("LAKE_DAMAGED: state object {0} is named by the log and is not there")]
     Missing(String),
+    /// An attempt wrote the same object twice: a bug.
+    #[error("state object {0} exists already")]
+    Twice(String),
     /// Final rows could not be rendered.
     #[error("final rows: {0}")]
     Render(#[from] RenderError),
@@ -63,7 +65,7 @@ impl StateWriter {
         epoch: Epoch,
         increments: StateIncrements,
     ) -> Result<Option<StagedState>, StateWriteError> {
-        if increments.len() == 0 {
+        if items(&increments) == 0 {
             return Ok(None);
         }
         self.write(self.attempts.delta(epoch), None, increments).await.map(Some)
@@ -87,16 +89,15 @@ impl StateWriter {
         base_of: Option<Version>,
         increments: StateIncrements,
     ) -> Result<StagedState, StateWriteError> {
-        let items = u64::try_from(increments.len()).unwrap_or(u64::MAX);
+        let items = items(&increments);
         let encoded = tokio::task::spawn_blocking(move || encode(&increments)).await;
         let bytes = encoded.map_err(|_| StateWriteError::Cancelled)?;
         let bytes = bytes.map_err(|source| StateWriteError::State { path: path.clone(), source })?;
-        let (length, checksum) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), lakeward_core::checksum(&bytes));
+        let (length, checksum) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), checksum_of(&bytes));
         match self.lake.create_new(&path, bytes.into()).await {
             Create::Created => Ok(StagedState { path, base_of, length, checksum, items }),
             Create::Exists => {
-                let source = LakeError::other(&path, "a state object of this attempt exists already");
-                Err(StateWriteError::Lake { path, source })
+                Err(StateWriteError::Twice(path))
             }
             Create::Unknown(source) | Create::Failed(source) => Err(StateWriteError::Lake { path, source }),
         }
@@ -112,19 +113,29 @@ pub async fn load_state(lake: &Lake, fold: &Fold, pipeline: &Pipeline) -> Result
     let g = fold.g;
     let closed = |kpi: &str, window: EventTime| {
         let definition = pipeline.kpis.iter().find(|k| k.name == kpi);
-        definition.is_none_or(|k| is_closed(window_end(k, window), k.allowed_lateness, g))
+        definition.is_none_or(|k| is_closed(window_end(k.window, window), k.allowed_lateness, g))
     };
     let within = pipeline.dedup.as_ref().map_or(0, |d| d.within);
     let horizon = |partition: i32| fold.partitions.get(&partition).map_or(EventTime::MIN, |p| p.watermark.minus(within));
-    Ok(compact(objects, closed, horizon))
+    compact(&objects, closed, horizon)
+        .map_err(|source| StateWriteError::State { path: log_position(fold), source })
 }
 
 async fn read_object(lake: &Lake, reference: &StateRef) -> Result<StateIncrements, StateWriteError> {
     let path = reference.path.clone();
     let bytes = lake.read(&path).await.map_err(|source| StateWriteError::Lake { path: path.clone(), source })?;
     let bytes = bytes.ok_or_else(|| StateWriteError::Missing(path.clone()))?;
-    if lakeward_core::checksum(&bytes) != reference.checksum {
+    if checksum_of(&bytes) != reference.checksum {
         return Err(StateWriteError::Missing(format!("{path} (its checksum differs)")));
     }
     decode(&bytes).map_err(|source| StateWriteError::State { path, source })
+}
+
+fn items(state: &StateIncrements) -> u64 {
+    let increments: usize = state.kpis.iter().map(|(_, increments)| increments.len()).sum();
+    u64::try_from(increments + state.dedup.len()).unwrap_or(u64::MAX)
+}
+
+fn log_position(fold: &Fold) -> String {
+    format!("of version {}", fold.version)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use lakeward_connect::layer::LayerSpec;
+use lakeward_connect::layer::{LayerSpec, ParquetSpec};
 use lakeward_core::pipeline::{Encoding, Holds, Layer, Pipeline};
 
 /// How the files of `layer` are written and read.
@@ -12,7 +12,7 @@ pub fn layer_spec(pipeline: &Pipeline, layer: &Layer) -> LayerSpec {
     match (layer.encoding, &layer.holds) {
         (Encoding::RawJson, _) | (_, Holds::Records | Holds::Rejects) => LayerSpec::RawJson,
         (Encoding::Parquet, Holds::Rows { partition_by }) => {
-            LayerSpec::Parquet { schema: lakeward_core::rows_schema(pipeline), partition_by: partition_by.clone() }
+            LayerSpec::Parquet(ParquetSpec::new(pipeline.rows_schema(), partition_by.clone()))
         }
         (Encoding::Parquet, Holds::FinalWindows { kpi }) => {
             let fields: Vec<_> = pipeline
@@ -20,7 +20,7 @@ pub fn layer_spec(pipeline: &Pipeline, layer: &Layer) -> LayerSpec {
                 .get(*kpi)
                 .map(|k| k.gold.iter().map(|d| d.column.field()).collect())
                 .unwrap_or_default();
-            LayerSpec::Parquet { schema: Arc::new(Schema::new(fields)), partition_by: Vec::new() }
+            LayerSpec::Parquet(ParquetSpec::new(Arc::new(Schema::new(fields)), Vec::new()))
         }
     }
 }

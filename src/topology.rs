@@ -22,7 +22,7 @@ use lakeward_actors::row_mart::{self, RowMart, RowsMsg};
 use lakeward_actors::source::PartitionSink;
 use lakeward_actors::state_writer::{StateWriter, load_state};
 use lakeward_actors::topic_watch::TopicWatch;
-use lakeward_connect::kafka::{Admin, BatchSink, KafkaConfig, Source};
+use lakeward_connect::kafka::{Admin, BatchSink, Credit, KafkaConfig, Source, SourceEvent, Stopped};
 use lakeward_connect::layer::LayerSpec;
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::dedup::DedupItem;
@@ -102,8 +102,14 @@ pub struct Generation {
     wiring: Arc<Wiring>,
     control: Outbox<CommitMsg>,
     arbiters: Vec<Arbiter>,
-    source: Arc<Mutex<Source>>,
+    source: SharedSource,
 }
+
+/// The source, until it is stopped.
+type SharedSource = Arc<Mutex<Option<Source>>>;
+
+/// How long the threads of a source may take to end; they end by themselves later.
+const SOURCE_STOP: Duration = Duration::from_secs(5);
 
 impl Generation {
     /// Asks for one last epoch; `Cause::Finished` is heard when it is committed.
@@ -131,7 +137,10 @@ impl Generation {
         }
         let (source, arbiters) = (self.source, self.arbiters);
         let stop = move || {
-            source.lock().unwrap_or_else(PoisonError::into_inner).stop();
+            let source = source.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(Stopped::StillEnding) = source.map(|s| s.stop(SOURCE_STOP)) {
+                tracing::warn!("kafka's threads take long to end; they end by themselves");
+            }
             for arbiter in arbiters {
                 let _ = arbiter.join();
             }
@@ -337,11 +346,14 @@ impl Wiring {
 
     fn kpi_spawner(self: &Arc<Self>, marts: Vec<Option<Inbox<KpiMartMsg>>>) -> SpawnKpi {
         let wiring = Arc::clone(self);
-        Arc::new(move |kpi: usize, number: u32, restored: Vec<Increment>| -> Outbox<KpiMsg> {
+        Arc::new(move |kpi: usize, number: u32, restored: Vec<Increment>| -> Option<Outbox<KpiMsg>> {
             let plan = &wiring.plan;
-            let mut windows = Windows::new(&plan.pipeline, kpi);
+            let definition = plan.pipeline.kpis.get(kpi)?;
+            let mut windows = Windows::new(definition, wiring.head.borrow().fold.g);
             for increment in restored {
-                windows.restore(increment);
+                if let Err(error) = windows.restore(increment) {
+                    wiring.alarm.ring(Cause::Stop { code: "BUG", message: error.to_string() });
+                }
             }
             let mart = marts.get(kpi).and_then(Option::as_ref).map(|inbox| inbox.edge(credits::KPI_MART));
             let (tick, board) = (plan.live_tick, plan.board.clone());
@@ -351,7 +363,7 @@ impl Wiring {
             let addr = KpiActor::start_in_arbiter(arbiter, move |_| {
                 KpiActor::new(number, windows, mart, tick, board, sentinel)
             });
-            Inbox::new(addr.recipient(), gauge).edge(credits::KPI)
+            Some(Inbox::new(addr.recipient(), gauge).edge(credits::KPI))
         })
     }
 
@@ -360,13 +372,13 @@ impl Wiring {
         self: &Arc<Self>,
         ends: &Arc<Ends>,
         dedup: Vec<DedupItem>,
-    ) -> anyhow::Result<(Outbox<CommitMsg>, Arc<Mutex<Source>>)> {
+    ) -> anyhow::Result<(Outbox<CommitMsg>, SharedSource)> {
         let mut remembered: BTreeMap<i32, Vec<DedupItem>> = BTreeMap::new();
         for item in dedup {
             remembered.entry(item.partition).or_default().push(item);
         }
         let mut cuts = BTreeMap::new();
-        let mut sinks: BTreeMap<i32, Box<dyn BatchSink>> = BTreeMap::new();
+        let mut sinks: BTreeMap<i32, PartitionSink> = BTreeMap::new();
         let mut starts = Vec::new();
         for (&partition, held) in &self.fold.partitions {
             let start = PartitionStart {
@@ -375,12 +387,15 @@ impl Wiring {
             };
             let (cut, sink) = self.partition(ends, partition, held.incarnation, held.to, start, Epoch::default());
             cuts.insert(partition, cut);
-            sinks.insert(partition, Box::new(sink));
+            sinks.insert(partition, sink);
             starts.push((partition, held.to));
         }
         let (kafka, topic) = (self.plan.kafka.clone(), self.plan.topic.clone());
-        let source = tokio::task::spawn_blocking(move || Source::start(&kafka, &topic, &starts, sinks)).await??;
-        let source = Arc::new(Mutex::new(source));
+        let starting = move || {
+            let sink = |p| sinks.remove(&p).map_or_else(|| Box::new(NoSink) as Box<dyn BatchSink>, |s| Box::new(s));
+            Source::start(&kafka, &topic, starts, sink)
+        };
+        let source = Arc::new(Mutex::new(Some(tokio::task::spawn_blocking(starting).await??)));
         let control = ends.commit.edge(credits::COMMIT);
         let starter = Starter(Box::new(NewPartitions {
             wiring: Arc::clone(self),
@@ -489,7 +504,7 @@ impl Wiring {
 struct NewPartitions {
     wiring: Arc<Wiring>,
     ends: Arc<Ends>,
-    source: Arc<Mutex<Source>>,
+    source: SharedSource,
 }
 
 impl PartitionStarter for NewPartitions {
@@ -503,11 +518,23 @@ impl PartitionStarter for NewPartitions {
         let start = PartitionStart { watermark, dedup: Vec::new() };
         let (cut, sink) = self.wiring.partition(&self.ends, partition, new.incarnation, new.start, start, epoch);
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = source.add_partition(partition, new.start, Box::new(sink)) {
+        let added = source.as_mut().map(|s| s.add_partition(partition, new.start, Box::new(sink)));
+        if let Some(Err(error)) = added {
             self.wiring.alarm.ring(Cause::Failed(error.to_string()));
         }
         cut
     }
+}
+
+/// The sink of a partition that nobody asked for.
+struct NoSink;
+
+impl BatchSink for NoSink {
+    fn wait_credit(&mut self, _: Duration) -> Credit {
+        Credit::Closed
+    }
+
+    fn deliver(&mut self, _: SourceEvent) {}
 }
 
 fn index(n: usize) -> u32 {

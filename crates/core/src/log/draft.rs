@@ -267,3 +267,14 @@ fn state(draft: &Draft, version: Version) -> StateChange {
     };
     StateChange { added: draft.state.iter().map(reference).collect(), removed: draft.state_removed.clone() }
 }
+
+/// The boundary of the rows mart after an entry with this G (F2): whole minutes of Kafka time below `g - keep`.
+#[must_use]
+pub fn rows_boundary(g: EventTime, keep: i64) -> Option<EventTime> {
+    const MINUTE: i64 = 60_000_000;
+    if g == EventTime::MIN {
+        return None;
+    }
+    let limit = g.minus(keep).0;
+    Some(EventTime(limit - limit.rem_euclid(MINUTE)))
+}

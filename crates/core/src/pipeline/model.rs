@@ -263,6 +263,13 @@ impl Pipeline {
         columns
     }
 
+    /// `silver_columns()` as an Arrow schema.
+    #[must_use]
+    pub fn rows_schema(&self) -> arrow::datatypes::SchemaRef {
+        let fields: Vec<_> = self.silver_columns().iter().map(Column::field).collect();
+        std::sync::Arc::new(arrow::datatypes::Schema::new(fields))
+    }
+
     /// Layer by what it holds.
     #[must_use]
     pub fn layer(&self, holds: impl Fn(&Holds) -> bool) -> Option<(usize, &Layer)> {

@@ -1,0 +1,209 @@
+//! `lakeward run`: reaches what the configuration names and runs pipelines until a signal.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakeward_actors::cutting::Cutting;
+use lakeward_actors::kit::{Board, Clock, Gauges};
+use lakeward_actors::mart_link::OpenMart;
+use lakeward_actors::owner::OwnerTimes;
+use lakeward_connect::host::Process;
+use lakeward_connect::kafka::{Admin, KafkaConfig};
+use lakeward_connect::lake::Lake;
+use lakeward_connect::mart::{Mart, MartOptions};
+use lakeward_core::log::Member;
+use lakeward_core::pipeline::Pipeline;
+use tokio::sync::watch;
+
+use crate::builtin;
+use crate::cli::RunArgs;
+use crate::config::{Config, MartUrl, RowsMode};
+use crate::exit::Exit;
+use crate::http::{Shown, serve};
+use crate::observe;
+use crate::run::{Runner, Summary, micros, patiently};
+use crate::topology::Plan;
+
+/// How long one question to Kafka may take.
+const ASK: Duration = Duration::from_secs(10);
+
+/// Runs the pipelines until a stop signal, or until one of them ends the process.
+pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
+    let pipelines = args.pipelines.iter().map(|p| builtin::load(p)).collect::<Result<Vec<_>, _>>()?;
+    let metrics = observe::start_metrics().map_err(|e| Exit::bug(e.to_string()))?;
+    let stop = crate::signal::stop_signals();
+    let runners = prepare(&config, &args, pipelines).await?;
+    let clock = Clock::system();
+    let shown = Shown {
+        metrics,
+        pipelines: runners
+            .iter()
+            .map(|r| (r.plan.pipeline.name.clone(), r.plan.board.clone(), r.plan.gauges.clone()))
+            .collect(),
+        clock: clock.clone(),
+    };
+    let (listen, server) = serve(config.http.listen, shown)
+        .map_err(|e| Exit::usage(format!("http.listen {}: {e}; choose another port", config.http.listen)))?;
+    tracing::info!(%listen, "metrics, health and actors are served");
+    let handle = server.handle();
+    actix::spawn(server);
+    for runner in &runners {
+        let plan = &runner.plan;
+        actix::spawn(observe::publish(
+            plan.pipeline.name.clone(),
+            plan.board.clone(),
+            plan.gauges.clone(),
+            clock.clone(),
+        ));
+    }
+    let result = run_all(runners, &stop, args.once).await;
+    handle.stop(false).await;
+    result
+}
+
+/// Runs all; the first that ends with an error ends the others cleanly.
+async fn run_all(runners: Vec<Runner>, stop: &watch::Sender<bool>, once: bool) -> Result<(), Exit> {
+    let running = runners.into_iter().map(|runner| {
+        let (heard, stop) = (stop.subscribe(), stop.clone());
+        let pipeline = Arc::clone(&runner.plan.pipeline);
+        async move {
+            let result = runner.run(heard).await;
+            if result.is_err() {
+                stop.send_replace(true);
+            }
+            result.map(|summary| {
+                if once {
+                    print_summary(&pipeline, &summary);
+                }
+            })
+        }
+    });
+    futures::future::join_all(running).await.into_iter().collect()
+}
+
+fn print_summary(pipeline: &Pipeline, summary: &Summary) {
+    let Some(fold) = &summary.fold else { return };
+    let mut total = lakeward_core::ledger::Counters::default();
+    for partition in fold.partitions.values() {
+        total.add(&partition.total);
+    }
+    println!(
+        "{}: head {}, {} records read = {} kept + {} filtered + {} duplicate + {} quarantined + {} tombstones",
+        pipeline.name,
+        fold.version,
+        total.records,
+        total.kept,
+        total.filtered,
+        total.duplicate,
+        total.quarantined,
+        total.tombstones
+    );
+    let slowest = fold.partitions.iter().min_by_key(|(_, p)| p.watermark);
+    if let Some((partition, held)) = slowest
+        && fold.g > lakeward_core::ids::EventTime::MIN
+    {
+        println!(
+            "{}: windows that end after {} stay open: that is the watermark of partition {partition}, the slowest; \
+             later events, or --close-all, close them",
+            pipeline.name,
+            crate::text::timestamp(held.watermark.0)
+        );
+    }
+}
+
+/// Reaches the lake, Kafka and the mart, with patience, and makes a runner for each pipeline.
+pub async fn prepare(config: &Config, args: &RunArgs, pipelines: Vec<Pipeline>) -> Result<Vec<Runner>, Exit> {
+    for warning in &config.warnings {
+        tracing::warn!(warning, "configuration");
+    }
+    let patience = config.start.patience;
+    let url = config.lake_url().map_err(|e| Exit::usage(e.to_string()))?.clone();
+    let open = || Lake::open(url.expose(), config.lake.hadoop_conf.as_deref());
+    let lake = patiently(patience, open, "the lake").await?;
+    lake.self_test().await.map_err(|e| Exit::refused("STORE", e.to_string()))?;
+    let mut runners = Vec::new();
+    for pipeline in pipelines {
+        runners.push(runner(config, args, pipeline, &lake).await?);
+    }
+    Ok(runners)
+}
+
+async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake) -> Result<Runner, Exit> {
+    let patience = config.start.patience;
+    let mut options: BTreeMap<String, String> =
+        config.kafka.options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
+    options.insert("bootstrap.servers".to_owned(), config.kafka.brokers.clone());
+    let kafka = KafkaConfig::new(&pipeline.name, options)
+        .map_err(|e| Exit::usage(e.to_string()))?
+        .with_fetch_memory(config.memory.cap / 4);
+    let admin = Admin::new(&kafka, ASK).map_err(|e| Exit::usage(e.to_string()))?;
+    let ping = || {
+        let admin = admin.clone();
+        async move { Ok::<_, anyhow::Error>(tokio::task::spawn_blocking(move || admin.ping(ASK)).await??) }
+    };
+    patiently(patience, ping, "Kafka").await?;
+    let mart = mart(config, &pipeline, patience).await?;
+    let process = Process::this();
+    let member = Member {
+        id: format!("{:016x}", rand::random::<u64>()),
+        host: process.host,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let plan = Plan {
+        definition: pipeline.definition_hash(),
+        topic: config.kafka.topic.clone().unwrap_or_else(|| pipeline.source.topic.clone()),
+        pipeline: Arc::new(pipeline),
+        member,
+        kafka,
+        admin,
+        mart,
+        previews: config.mart.rows == RowsMode::Preview,
+        cutting: Cutting { age: config.epoch.age, rows: config.epoch.rows, bytes: config.epoch.bronze_bytes },
+        live_tick: config.live.tick,
+        kpi_max: usize::try_from(config.actors.kpi_max).unwrap_or(usize::MAX),
+        state_cap: config.memory.state_cap,
+        until: None,
+        board: Board::default(),
+        gauges: Gauges::default(),
+        clock: Clock::system(),
+    };
+    Ok(Runner {
+        plan,
+        lake: lake.clone(),
+        times: OwnerTimes {
+            renew: micros(config.owner.lease_renew),
+            expiry: micros(config.owner.lease_expiry),
+            min_tenure: micros(config.owner.min_tenure),
+        },
+        once: args.once,
+        close_all: args.close_all,
+        take_over: args.take_over,
+        accept_new_topic: config.kafka.accept_new_topic_id,
+        topic_id: None,
+        stop_bound: config.stop.bound,
+        patience,
+    })
+}
+
+/// How followers open the mart; opened once here, so that a wrong address is found at the start.
+async fn mart(
+    config: &Config,
+    pipeline: &Pipeline,
+    patience: Duration,
+) -> Result<Option<Arc<dyn Fn() -> OpenMart + Send + Sync>>, Exit> {
+    let url = match &config.mart.url {
+        MartUrl::None => return Ok(None),
+        MartUrl::Postgres(url) | MartUrl::Sqlite(url) => url.expose().to_owned(),
+    };
+    let options = MartOptions::default();
+    let _ = pipeline;
+    patiently(patience, || Mart::open(&url, options.clone()), "the mart").await?;
+    Ok(Some(Arc::new(move || {
+        let (url, options) = (url.clone(), options.clone());
+        Box::new(move || {
+            let (url, options) = (url.clone(), options.clone());
+            Box::pin(async move { Mart::open(&url, options).await })
+        })
+    })))
+}

@@ -1,0 +1,10 @@
+//! `lakeward validate`: says what a pipeline file would run, or what is wrong with it.
+
+use crate::builtin;
+use crate::exit::Exit;
+
+/// Prints what would run.
+pub fn validate(pipeline: &str) -> Result<(), Exit> {
+    println!("{}", builtin::load(pipeline)?.describe());
+    Ok(())
+}
