@@ -26,6 +26,36 @@ pub enum Command {
         /// Built-in name or file
         pipeline: String,
     },
+    /// The balance per partition; exit code 1 if it is open
+    Ledger {
+        /// Built-in name or file
+        pipeline: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What each layer, mart and partition holds
+    Status {
+        /// Built-in name or file
+        pipeline: String,
+    },
+    /// Entries of the pipeline's log
+    Log(LogArgs),
+}
+
+/// Arguments of `log`.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// Built-in name or file
+    pub pipeline: String,
+    /// One entry, whole, as JSON
+    pub version: Option<u64>,
+    /// Go on with entries as they come
+    #[arg(long, conflicts_with = "version")]
+    pub follow: bool,
+    /// One JSON object per line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `run`.

@@ -43,6 +43,9 @@ fn dispatch(cli: Cli) -> Result<(), Exit> {
     system.block_on(async {
         match cli.command {
             Command::Run(args) => commands::run::run(config, args).await,
+            Command::Ledger { pipeline, json } => commands::ledger::ledger(&config, &pipeline, json).await,
+            Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
+            Command::Log(args) => commands::log::log(&config, &args).await,
             Command::Validate { .. } => Ok(()),
         }
     })

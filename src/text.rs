@@ -11,3 +11,21 @@ pub fn timestamp(micros: i64) -> String {
     DateTime::from_timestamp_micros(micros)
         .map_or_else(|| micros.to_string(), |t| t.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
+
+/// Appends rows as aligned columns, numbers to the right.
+pub fn table<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| {
+                let number = cell.starts_with(|c: char| c.is_ascii_digit()) && !cell.contains(':');
+                if number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            })
+            .collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+}

@@ -1,4 +1,8 @@
 //! One file per command.
 
+pub mod inspect;
+pub mod ledger;
+pub mod log;
 pub mod run;
+pub mod status;
 pub mod validate;

@@ -131,19 +131,18 @@ pub async fn prepare(config: &Config, args: &RunArgs, pipelines: Vec<Pipeline>) 
 
 async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake) -> Result<Runner, Exit> {
     let patience = config.start.patience;
-    let mut options: BTreeMap<String, String> =
-        config.kafka.options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
-    options.insert("bootstrap.servers".to_owned(), config.kafka.brokers.clone());
-    let kafka = KafkaConfig::new(&pipeline.name, options)
-        .map_err(|e| Exit::usage(e.to_string()))?
-        .with_fetch_memory(config.memory.cap / 4);
+    let kafka = kafka_config(config, &pipeline)?;
     let admin = Admin::new(&kafka, ASK).map_err(|e| Exit::usage(e.to_string()))?;
     let ping = || {
         let admin = admin.clone();
         async move { Ok::<_, anyhow::Error>(tokio::task::spawn_blocking(move || admin.ping(ASK)).await??) }
     };
     patiently(patience, ping, "Kafka").await?;
-    let mart = mart(config, &pipeline, patience).await?;
+    let mart = open_mart(config);
+    if let Some(open) = &mart {
+        let reach = || async { open()().await?.status(&pipeline).await };
+        patiently(patience, reach, "the mart").await?;
+    }
     let process = Process::this();
     let member = Member {
         id: format!("{:016x}", rand::random::<u64>()),
@@ -186,24 +185,26 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
     })
 }
 
-/// How followers open the mart; opened once here, so that a wrong address is found at the start.
-async fn mart(
-    config: &Config,
-    pipeline: &Pipeline,
-    patience: Duration,
-) -> Result<Option<Arc<dyn Fn() -> OpenMart + Send + Sync>>, Exit> {
+/// Kafka's options: the configured ones, with the brokers.
+pub fn kafka_config(config: &Config, pipeline: &Pipeline) -> Result<KafkaConfig, Exit> {
+    let mut options: BTreeMap<String, String> =
+        config.kafka.options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
+    options.insert("bootstrap.servers".to_owned(), config.kafka.brokers.clone());
+    let kafka = KafkaConfig::new(&pipeline.name, options).map_err(|e| Exit::usage(e.to_string()))?;
+    Ok(kafka.with_fetch_memory(config.memory.cap / 4))
+}
+
+/// How the mart is opened; `None` if there is none.
+pub fn open_mart(config: &Config) -> Option<Arc<dyn Fn() -> OpenMart + Send + Sync>> {
     let url = match &config.mart.url {
-        MartUrl::None => return Ok(None),
+        MartUrl::None => return None,
         MartUrl::Postgres(url) | MartUrl::Sqlite(url) => url.expose().to_owned(),
     };
-    let options = MartOptions::default();
-    let _ = pipeline;
-    patiently(patience, || Mart::open(&url, options.clone()), "the mart").await?;
-    Ok(Some(Arc::new(move || {
-        let (url, options) = (url.clone(), options.clone());
+    Some(Arc::new(move || {
+        let url = url.clone();
         Box::new(move || {
-            let (url, options) = (url.clone(), options.clone());
-            Box::pin(async move { Mart::open(&url, options).await })
+            let url = url.clone();
+            Box::pin(async move { Mart::open(&url, MartOptions::default()).await })
         })
-    })))
+    }))
 }

@@ -301,3 +301,147 @@ mod pairs {
         Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::OffsetRange;
+    use crate::log::{
+        Author, BarrierFacts, Draft, Member, NewPartition, StagedFile, StagedState, entry_hash, render, render_first,
+    };
+
+    fn author(claim: u64, attempt: &str) -> Author {
+        Author {
+            claim: Version(claim),
+            attempt: format!("{attempt:0>32}"),
+            member: Member::default(),
+            definition: "d".to_owned(),
+            now: 7,
+        }
+    }
+
+    fn claim_draft(partitions: &[(i32, i64)]) -> Draft {
+        let mut draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
+        for &(p, start) in partitions {
+            draft.new_partitions.insert(p, NewPartition { incarnation: 0, topic_id: None, start });
+        }
+        draft
+    }
+
+    fn epoch_draft(barriers: &[(i32, i64, i64)]) -> Draft {
+        let mut draft = Draft::empty(EntryKind::Epoch);
+        for &(p, to, watermark) in barriers {
+            let counters = Counters { records: 1, kept: 1, ..Counters::default() };
+            let facts = BarrierFacts { to, watermark: Some(EventTime(watermark)), counters, ..BarrierFacts::default() };
+            draft.barriers.insert(p, facts);
+        }
+        draft
+    }
+
+    fn commit(fold: &mut Fold, draft: &Draft, author: &Author) -> Result<(), FoldError> {
+        let entry = render(fold, draft, author);
+        let bytes = entry.to_bytes().unwrap();
+        assert_eq!(Entry::parse(&bytes).unwrap(), entry, "an entry reads back as it was written");
+        fold.apply(&entry, entry_hash(&bytes))
+    }
+
+    fn started() -> Fold {
+        let entry = render_first("log", &claim_draft(&[(0, 5), (1, 0)]), &author(0, "a"));
+        let bytes = entry.to_bytes().unwrap();
+        Fold::first(&entry, entry_hash(&bytes)).unwrap()
+    }
+
+    fn staged(path: &str) -> StagedFile {
+        StagedFile {
+            leaf: "a=1".to_owned(),
+            staged: path.to_owned(),
+            ext: "parquet".to_owned(),
+            length: 1,
+            checksum: "c".to_owned(),
+            rows: 1,
+            event_times: None,
+            offsets: BTreeMap::from([(0, OffsetRange { from: 5, to: 9 })]),
+        }
+    }
+
+    #[test]
+    fn g_is_the_minimum_over_the_whole_set_and_partitions_without_a_barrier_hold_it() {
+        let mut fold = started();
+        commit(&mut fold, &epoch_draft(&[(0, 9, 100)]), &author(0, "b")).unwrap();
+        assert_eq!(fold.g, EventTime::MIN, "partition 1 has no watermark yet");
+        commit(&mut fold, &epoch_draft(&[(0, 12, 140), (1, 3, 90)]), &author(0, "c")).unwrap();
+        assert_eq!(fold.g, EventTime(90));
+        commit(&mut fold, &epoch_draft(&[(0, 13, 200)]), &author(0, "d")).unwrap();
+        assert_eq!(fold.g, EventTime(90));
+        assert_eq!((fold.partitions[&0].to, fold.partitions[&0].total.records), (13, 3));
+    }
+
+    #[test]
+    fn a_new_partition_enters_with_floor_g() {
+        let mut fold = started();
+        let mut draft = epoch_draft(&[(0, 9, 100), (1, 3, 90)]);
+        draft.new_partitions.insert(2, NewPartition { incarnation: 0, topic_id: None, start: 0 });
+        commit(&mut fold, &draft, &author(0, "b")).unwrap();
+        assert_eq!(fold.partitions[&2].watermark, EventTime(90));
+        assert_eq!(fold.g, EventTime(90));
+    }
+
+    #[test]
+    fn what_breaks_the_chain_is_refused() {
+        let fold = started();
+        let good = render(&fold, &epoch_draft(&[(0, 9, 100)]), &author(0, "b"));
+        let broken = |change: fn(&mut Entry)| {
+            let mut entry = good.clone();
+            change(&mut entry);
+            fold.clone().apply(&entry, "h".to_owned()).unwrap_err().what
+        };
+        assert!(broken(|e| e.version = Version(2)).contains("does not follow"));
+        assert!(broken(|e| e.previous = Some("x".to_owned())).contains("hash link"));
+        assert!(broken(|e| e.log_id = "other".to_owned()).contains("belongs to log"));
+        assert!(broken(|e| e.claim = Version(7)).contains("not the claim"));
+        assert!(broken(|e| e.partitions.get_mut(&0).unwrap().from = 6).contains("begins at 6"));
+        assert!(broken(|e| e.partitions.get_mut(&0).unwrap().to = 4).contains("goes back"));
+        assert!(broken(|e| drop(e.partitions.remove(&1))).contains("left the set"));
+        assert!(fold.clone().apply(&good, "h".to_owned()).is_ok());
+    }
+
+    #[test]
+    fn a_reign_ends_where_the_next_claim_found_the_log() {
+        let mut fold = started();
+        commit(&mut fold, &epoch_draft(&[(0, 9, 100), (1, 3, 90)]), &author(0, "b")).unwrap();
+        assert_eq!(fold.reign_end(Version(0), 0, 0), 9, "an open reign ends at the head");
+        commit(&mut fold, &Draft::empty(EntryKind::Claim { takes: "all".to_owned() }), &author(0, "c")).unwrap();
+        assert_eq!(fold.claim, Version(2));
+        commit(&mut fold, &epoch_draft(&[(0, 20, 100), (1, 30, 90)]), &author(2, "d")).unwrap();
+        assert_eq!((fold.reign_end(Version(0), 0, 0), fold.reign_end(Version(0), 0, 1)), (9, 3));
+        assert_eq!((fold.reign_end(Version(2), 0, 0), fold.reign_end(Version(2), 0, 1)), (20, 30));
+    }
+
+    #[test]
+    fn files_and_state_come_and_go_by_name() {
+        let mut fold = started();
+        let mut draft = epoch_draft(&[(0, 9, 100), (1, 3, 90)]);
+        draft.staged.insert("rows".to_owned(), ("silver/x".to_owned(), vec![staged("s/0-a/f.tmp")]));
+        let state = StagedState {
+            path: "delta".to_owned(),
+            base_of: None,
+            length: 1,
+            checksum: "c".to_owned(),
+            items: 1,
+        };
+        draft.state.push(state.clone());
+        commit(&mut fold, &draft, &author(0, "b")).unwrap();
+        let file = fold.layer_files("rows").next().unwrap();
+        assert_eq!(file.path, "silver/x/a=1/part-00000000000000000001-00000-00000000.parquet");
+        assert_eq!(fold.state[0].upto, Version(1));
+
+        let mut draft = epoch_draft(&[(0, 10, 101)]);
+        draft.state.push(StagedState { path: "base".to_owned(), base_of: Some(Version(1)), ..state });
+        draft.state_removed.push("delta".to_owned());
+        commit(&mut fold, &draft, &author(0, "c")).unwrap();
+        assert_eq!(fold.state.iter().map(|s| s.path.as_str()).collect::<Vec<_>>(), ["base"]);
+        assert!(commit(&mut fold, &draft, &author(0, "d")).unwrap_err().what.contains("not held"));
+        let json = serde_json::to_vec(&fold).unwrap();
+        assert_eq!(serde_json::from_slice::<Fold>(&json).unwrap(), fold, "a checkpoint holds the whole fold");
+    }
+}

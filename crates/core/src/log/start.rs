@@ -130,3 +130,58 @@ fn missing(fold: Option<&Fold>, facts: &TopicFacts) -> BTreeMap<i32, NewPartitio
     let entry = |(&p, &start): (&i32, &i64)| (p, NewPartition { incarnation, topic_id: facts.id.clone(), start });
     facts.starts.iter().filter(|(p, _)| unknown(p)).map(entry).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Author, Draft, EntryKind, Member, render_first};
+
+    fn fold() -> Fold {
+        let mut draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
+        let new = NewPartition { incarnation: 0, topic_id: Some("one".to_owned()), start: 10 };
+        draft.new_partitions.insert(0, new);
+        let author = Author {
+            claim: Default::default(),
+            attempt: "a".to_owned(),
+            member: Member::default(),
+            definition: "d".to_owned(),
+            now: 0,
+        };
+        Fold::first(&render_first("log", &draft, &author), "h".to_owned()).unwrap()
+    }
+
+    fn facts(id: &str, low: i64, high: i64) -> TopicFacts {
+        TopicFacts {
+            id: Some(id.to_owned()),
+            offsets: BTreeMap::from([(0, (low, high)), (1, (0, 5))]),
+            starts: BTreeMap::from([(0, low), (1, 0)]),
+        }
+    }
+
+    fn code(facts: &TopicFacts, accept: bool) -> &'static str {
+        match check_topic(Some(&fold()), "t", facts, accept) {
+            Ok(_) => "ok",
+            Err(refusals) => refusals[0].code(),
+        }
+    }
+
+    #[test]
+    fn a_start_is_refused_where_it_could_not_be_exact() {
+        assert_eq!(code(&facts("one", 0, 10), false), "ok");
+        assert_eq!(code(&facts("one", 11, 20), false), "GAP");
+        assert_eq!(code(&facts("one", 0, 9), false), "TRUNCATED");
+        assert_eq!(code(&facts("two", 0, 20), false), "TOPIC_CHANGED");
+        assert_eq!(code(&facts("two", 0, 20), true), "ok");
+        let mut gone = facts("one", 0, 10);
+        gone.offsets.remove(&0);
+        assert_eq!(code(&gone, false), "TRUNCATED");
+    }
+
+    #[test]
+    fn unknown_partitions_enter_and_an_accepted_topic_is_a_new_incarnation() {
+        let entering = check_topic(Some(&fold()), "t", &facts("one", 0, 10), false).unwrap();
+        assert_eq!(entering.keys().copied().collect::<Vec<_>>(), [1]);
+        let entering = check_topic(Some(&fold()), "t", &facts("two", 0, 20), true).unwrap();
+        assert_eq!(entering[&0], NewPartition { incarnation: 1, topic_id: Some("two".to_owned()), start: 0 });
+    }
+}
