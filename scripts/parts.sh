@@ -22,9 +22,9 @@ report() {
     printf '\n== minutes per part\n'
     printf '%s\n' "${part_lines[@]}"
     printf '\n== closing lines\n'
-    grep -E '^test result: |^=+ .*(passed|failed|error).* =+$' "$part_log" || true
+    grep -E '^test result: |^(=+ )?[0-9]+ (passed|failed|error).* in [0-9.]+s' "$part_log" || true
     awk -v parts="$part_failures" '
-        /^test result: / || /^=+ .*(passed|failed|error).* =+$/ {
+        /^test result: / || /^(=+ )?[0-9]+ (passed|failed|error).* in [0-9.]+s/ {
             for (i = 2; i <= NF; i++) {
                 if ($i ~ /^passed/) passed += $(i - 1)
                 if ($i ~ /^(failed|errors?)/) failed += $(i - 1)

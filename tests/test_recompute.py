@@ -342,6 +342,15 @@ def test_dedup_compares_with_kept_rows_of_the_same_key_within_the_span(minutes, 
     assert decided == result
 
 
+@pytest.mark.parametrize("category, decided", [
+    (None, "kept"), ("x" * 1000, "kept"), ("x" * 1001, "reason KEY_TOO_LARGE"), ("é" * 501, "reason KEY_TOO_LARGE"),
+])
+def test_a_key_of_more_than_a_kibibyte_is_quarantined(category, decided):
+    engine = Engine(amazon_sales())
+    value = order(1, Category=category, Country="abcd", PaymentMethod="abcdefgh")
+    assert engine.take(Record(0, 0, START_MS, None, value, []))[decided] == 1
+
+
 def test_the_moment_of_a_record_is_spelt_in_milliseconds():
     assert moment(1_767_323_045_678) == "2026-01-02T03:04:05.678Z"
     assert moment(-1) is None

@@ -173,9 +173,10 @@ class Engine:
         return record.timestamp * 1000
 
     def _refuse_long_keys(self, row):
+        """N3: a key is, per column, four bytes of length and the text as in Gold."""
         for kpi in self.feed.kpis:
-            if sum(4 + len(str(row[name]).encode()) for name in kpi.key) > MAX_KEY_BYTES:
-                raise Rejected("KEY_TOO_LARGE")
+            if sum(4 + len(str(part).encode()) for part in _key(kpi, row)) > MAX_KEY_BYTES:
+                raise Rejected("KEY_TOO_LARGE", kpi.name)
 
     def _is_duplicate(self, partition, row, time, counts):
         """T6, per partition: an earlier kept row of the same key, at most `within` away, that can still be judged."""
@@ -198,8 +199,7 @@ class Engine:
             if start + kpi.size + kpi.lateness <= partition.watermark:
                 counts[f"late {kpi.name}"] += 1
                 continue
-            key = tuple(kpi.null_key if row[name] is None else row[name] for name in kpi.key)
-            windows = self.windows[kpi.name]
+            key, windows = _key(kpi, row), self.windows[kpi.name]
             if (start, key) not in windows:
                 windows[start, key] = Window(kpi.measures)
             windows[start, key].add(kpi.measures, row)
@@ -229,6 +229,10 @@ def recompute(engine, entries, records, compare):
         g = max(g, min((engine.partitions[int(p)].watermark for p in entry["partitions"]), default=g))
         compare(f"entry {version} G", g, entry["g"])
     return g
+
+
+def _key(kpi, row):
+    return tuple(kpi.null_key if row[name] is None else row[name] for name in kpi.key)
 
 
 def _begin_of_day(day):

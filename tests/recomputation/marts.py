@@ -37,7 +37,7 @@ class Postgres:
 
 
 class Sqlite:
-    """Decimals are integers at their scale and times integer microseconds, in the table `<name>_raw`."""
+    """Decimals are integers at their scale (text above 18 digits), times microseconds, in the table `<name>_raw`."""
 
     def __init__(self, path):
         self.connection = sqlite3.connect(f"file:{Path(path).resolve()}?mode=ro", uri=True)
@@ -75,4 +75,4 @@ def _scale(kind):
 def _unscaled(value, scale):
     if scale is None or value is None:
         return value
-    return Decimal(value).scaleb(-scale)
+    return Decimal(value) if isinstance(value, str) else Decimal(value).scaleb(-scale)
