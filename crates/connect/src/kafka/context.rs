@@ -24,7 +24,8 @@ impl Context {
 
     /// Turns librdkafka's `error` of the call `during` into ours. A time-out is told by the client's last own error.
     pub(super) fn explain(&self, during: &str, error: &Rd) -> KafkaError {
-        let Some(code) = error.rdkafka_error_code() else {
+        let code = if let Rd::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() };
+        let Some(code) = code else {
             return KafkaError::Client { during: during.to_owned(), reason: error.to_string() };
         };
         self.explain_code(during, code, error.to_string())

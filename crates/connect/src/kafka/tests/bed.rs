@@ -7,6 +7,7 @@ use std::{
 };
 
 use lakeward_core::record::RawBatch;
+use rand::TryRngCore;
 
 use crate::kafka::{Admin, BatchSink, Created, Credit, KafkaConfig, MockKafka, Producer, Source, SourceEvent};
 
@@ -38,7 +39,7 @@ impl Bed {
             return None;
         };
         let config = config_of(&brokers);
-        let topic = format!("lw-test-{:016x}", rand::random::<u64>());
+        let topic = format!("lw-test-{:016x}", random());
         let created = Admin::new(&config, PATIENCE).unwrap().create_topic(&topic, partitions, 1).unwrap();
         assert_eq!(created, Created::Created);
         Some(Self { mock: None, config, topic })
@@ -72,9 +73,14 @@ impl Bed {
     }
 }
 
+/// Names that no other run uses.
+fn random() -> u64 {
+    rand::rngs::OsRng.try_next_u64().unwrap()
+}
+
 pub(super) fn config_of(brokers: &str) -> KafkaConfig {
     let options = BTreeMap::from([("bootstrap.servers".to_owned(), brokers.to_owned())]);
-    KafkaConfig::new(&format!("test-{:08x}", rand::random::<u32>()), options).unwrap()
+    KafkaConfig::new(&format!("test-{:016x}", random()), options).unwrap()
 }
 
 pub(super) fn sink(events: &mpsc::Sender<SourceEvent>, credits: &Arc<Credits>) -> Box<dyn BatchSink> {

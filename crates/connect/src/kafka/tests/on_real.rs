@@ -95,8 +95,8 @@ fn deleted_records_are_a_gap_with_numbers() {
     bed.send(0, (0..10).map(|n| n.to_string()));
     let mut until = TopicPartitionList::new();
     until.add_partition_offset(&bed.topic, 0, Offset::Offset(6)).unwrap();
-    let deleted = native_admin(&bed).delete_records(&until, &AdminOptions::new());
-    futures::executor::block_on(deleted).unwrap();
+    let (native, options) = (native_admin(&bed), AdminOptions::new());
+    futures::executor::block_on(native.delete_records(&until, &options)).unwrap();
     let (source, mut received) = bed.source(vec![(0, 2)], &Credits::plenty());
     let expected = KafkaError::Gap { topic: bed.topic.clone(), partition: 0, wanted: 2, low: 6 };
     assert_eq!(received.failure(), expected);
@@ -127,8 +127,8 @@ fn a_topic_created_again_has_another_id() {
     let admin = bed.admin();
     assert_eq!(admin.create_topic(&bed.topic, 3, 1).unwrap(), Created::Exists);
     let before = admin.topic(&bed.topic).unwrap();
-    let deleted = native_admin(&bed).delete_topics(&[&bed.topic], &AdminOptions::new()).into_future();
-    futures::executor::block_on(deleted).unwrap();
+    let (native, options) = (native_admin(&bed), AdminOptions::new());
+    futures::executor::block_on(native.delete_topics(&[bed.topic.as_str()], &options)).unwrap();
     eventually("the topic is gone", || matches!(admin.topic(&bed.topic), Err(KafkaError::NoTopic { .. })));
     assert_eq!(admin.create_topic(&bed.topic, 1, 1).unwrap(), Created::Created);
     eventually("the topic is back", || admin.topic(&bed.topic).is_ok());
@@ -142,9 +142,8 @@ fn a_partition_added_to_the_topic_is_seen_and_read() {
     let (mut source, mut received) = bed.source(vec![(0, 0)], &credits);
     bed.send(0, ["a".to_owned()]);
     received.records(1);
-    let grown =
-        native_admin(&bed).create_partitions(&[NewPartitions::new(&bed.topic, 2)], &AdminOptions::new()).into_future();
-    futures::executor::block_on(grown).unwrap();
+    let (native, options, wanted) = (native_admin(&bed), AdminOptions::new(), NewPartitions::new(&bed.topic, 2));
+    futures::executor::block_on(native.create_partitions([&wanted], &options)).unwrap();
     eventually("two partitions", || bed.admin().topic(&bed.topic).unwrap().partitions == [0, 1]);
     bed.send(1, ["b".to_owned()]);
     let (events, added) = std::sync::mpsc::channel();
