@@ -5,6 +5,7 @@
 //! `docs/PROTOCOL.md` explains them.
 
 pub mod bronze;
+pub mod decimal;
 pub mod decode;
 pub mod expr;
 pub mod ids;

@@ -1,13 +1,11 @@
 //! JSON number text to integers and decimals, exactly: never through a float (N1).
 
+use crate::decimal::{DecimalError, MAX_PRECISION, fits, parse_decimal, pow10};
+
 use super::reason::{Problem, Reason, shown};
 
 /// Digits that surely fit a `u64`.
 const FAST_DIGITS: usize = 18;
-/// The largest precision of a decimal.
-const MAX_PRECISION: usize = 38;
-/// Exponents beyond this are clamped: no text that fits in memory shifts its digits back into range.
-const MAX_EXPONENT: i64 = 1 << 40;
 
 /// An integer in `[min, max]`. `3.0` and `3e0` are the integer 3; `3.5` is of the wrong type.
 pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<i64, Problem> {
@@ -23,7 +21,7 @@ pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<i64, Problem> {
 }
 
 fn integral(text: &str) -> Result<Option<i64>, Problem> {
-    match decimal(text, 38, 0, false) {
+    match decimal(text, MAX_PRECISION, 0, false) {
         Ok(value) => Ok(i64::try_from(value).ok()),
         Err(problem) if problem.reason == Reason::TooManyDigits => {
             Err(Problem::new(Reason::WrongType, format!("expected an integer, found {}", shown(text))))
@@ -35,9 +33,8 @@ fn integral(text: &str) -> Result<Option<i64>, Problem> {
 /// The value times 10^`scale`. Digits beyond the scale are rounded half away from zero if `round`, else refused unless
 /// they are zeros.
 pub(super) fn decimal(text: &str, precision: u8, scale: i8, round: bool) -> Result<i128, Problem> {
-    let scale = i64::from(scale);
-    match short_decimal(text, scale, round) {
-        Some(value) if value.unsigned_abs() < ten_to(precision.into()) => Ok(value),
+    match short_decimal(text, i64::from(scale), round) {
+        Some(value) if fits(value, precision) => Ok(value),
         Some(_) => Err(out_of_range(text, precision, scale)),
         None => long_decimal(text, precision, scale, round),
     }
@@ -74,74 +71,23 @@ fn short_decimal(text: &str, scale: i64, round: bool) -> Option<i128> {
 }
 
 fn power(exponent: i64) -> Option<i128> {
-    10_i128.checked_pow(u32::try_from(exponent).ok()?)
-}
-
-fn ten_to(exponent: u32) -> u128 {
-    10_u128.checked_pow(exponent).unwrap_or(u128::MAX)
+    pow10(u32::try_from(exponent).ok()?)
 }
 
 /// Any JSON number, in time linear in its length.
-fn long_decimal(text: &str, precision: u8, scale: i64, round: bool) -> Result<i128, Problem> {
-    let parts = Parts::of(text);
-    let Some(shift) = parts.shift(scale) else { return Ok(0) };
-    let dropped = usize::try_from(-shift).unwrap_or(0);
-    let appended = u32::try_from(shift).unwrap_or(0);
-    let kept = parts.digits.len().saturating_sub(dropped);
-    if kept + usize::try_from(shift).unwrap_or(0) > MAX_PRECISION {
-        return Err(out_of_range(text, precision, scale));
-    }
-    let mut value = parts.digits.iter().take(kept).fold(0_i128, |sum, &digit| sum * 10 + i128::from(digit));
-    value *= 10_i128.checked_pow(appended).unwrap_or(i128::MAX);
-    if parts.digits.iter().skip(kept).any(|&digit| digit != 0) {
-        if !round {
+fn long_decimal(text: &str, precision: u8, scale: i8, round: bool) -> Result<i128, Problem> {
+    parse_decimal(text, precision, scale, round).map_err(|error| match error {
+        DecimalError::TooManyDigits(_) => {
             let detail = format!("{} has more than {scale} digits behind the point", shown(text));
-            return Err(Problem::new(Reason::TooManyDigits, detail));
+            Problem::new(Reason::TooManyDigits, detail)
         }
-        let half = dropped <= parts.digits.len() && parts.digits.get(kept).is_some_and(|&digit| digit >= 5);
-        value += i128::from(half);
-    }
-    if value.unsigned_abs() >= ten_to(precision.into()) {
-        return Err(out_of_range(text, precision, scale));
-    }
-    Ok(if parts.negative { -value } else { value })
+        DecimalError::OutOfRange => out_of_range(text, precision, scale),
+        DecimalError::NotANumber => Problem::new(Reason::NotJson, format!("{} is not a number", shown(text))),
+    })
 }
 
-fn out_of_range(text: &str, precision: u8, scale: i64) -> Problem {
+fn out_of_range(text: &str, precision: u8, scale: i8) -> Problem {
     Problem::new(Reason::OutOfRange, format!("{} does not fit decimal({precision},{scale})", shown(text)))
-}
-
-/// A number as digits times a power of ten.
-struct Parts {
-    negative: bool,
-    /// Without leading zeros; empty for zero.
-    digits: Vec<u8>,
-    exponent: i64,
-}
-
-impl Parts {
-    fn of(text: &str) -> Self {
-        let unsigned = text.strip_prefix('-').unwrap_or(text);
-        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-        let behind = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-        let digits = mantissa.bytes().filter(u8::is_ascii_digit).map(|byte| byte - b'0');
-        Self {
-            negative: unsigned.len() < text.len(),
-            digits: digits.skip_while(|&digit| digit == 0).collect(),
-            exponent: exponent_of(exponent).saturating_sub(i64::try_from(behind).unwrap_or(i64::MAX)),
-        }
-    }
-
-    /// By how many places the digits move to reach `scale`; `None` for zero.
-    fn shift(&self, scale: i64) -> Option<i64> {
-        (!self.digits.is_empty()).then(|| self.exponent.saturating_add(scale))
-    }
-}
-
-fn exponent_of(text: &str) -> i64 {
-    let digits = text.trim_start_matches(['+', '-']).bytes().map(|byte| i64::from(byte.wrapping_sub(b'0')));
-    let size = digits.fold(0_i64, |sum, digit| sum.saturating_mul(10).saturating_add(digit).min(MAX_EXPONENT));
-    if text.starts_with('-') { -size } else { size }
 }
 
 #[cfg(test)]
@@ -200,6 +146,7 @@ mod tests {
         check(&format!("1.{}", "1".repeat(100_000)), 2, true, Ok(111));
         check(&format!("0.{}1", "0".repeat(100_000)), 2, true, Ok(0));
         check(&format!("0.{}1e100002", "0".repeat(100_000)), 2, true, Ok(1000));
+        assert!(decimal("170141183460469231731687303715884105727.5", 38, 0, true).is_err());
         assert_eq!(decimal(&"9".repeat(38), 38, 0, false).unwrap(), 10_i128.pow(38) - 1);
         assert!(decimal(&format!("1{}", "0".repeat(38)), 38, 0, false).is_err());
     }
@@ -209,7 +156,7 @@ mod tests {
         for text in ["0", "1", "-1", "0.5", "-0.5", "12.345", "12.344999", "-99.995", "1234567.890625", "0.000001"] {
             for scale in 0..6 {
                 for round in [false, true] {
-                    let long = long_decimal(text, 10, scale.into(), round);
+                    let long = long_decimal(text, 10, scale, round);
                     assert_eq!(decimal(text, 10, scale, round), long, "{text} {scale} {round}");
                 }
             }
