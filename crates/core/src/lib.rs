@@ -4,6 +4,8 @@
 //! this crate and carries the decision out. The rules of exactness are cited by number (L1, E3, T2 …); the page
 //! `docs/PROTOCOL.md` explains them.
 
+pub mod document;
+pub mod duration;
 pub mod expr;
 pub mod ids;
 pub mod log;
