@@ -145,9 +145,7 @@ impl Acc {
     pub fn finish(&self, spec: &AccSpec) -> Answer {
         match self {
             Self::Count(rows) => Answer::of(exact_as((*rows).into(), 0, spec.ty)),
-            Self::Distinct(set) => {
-                Answer::of(i128::try_from(set.len()).ok().and_then(|n| exact_as(n, 0, spec.ty)))
-            }
+            Self::Distinct(set) => Answer::of(i128::try_from(set.len()).ok().and_then(|n| exact_as(n, 0, spec.ty))),
             Self::Exact(ExactSum { rows: 0, .. }) | Self::Float { rows: 0, .. } => Answer::Value(None),
             Self::Exact(sum) => Answer::of(sum.finish(spec)),
             Self::Float { rows, sum } => Answer::of(finish_float(sum.value(), *rows, spec)),
@@ -394,9 +392,8 @@ mod tests {
     fn accs(rows: &[(Option<i128>, f64)]) -> Accs {
         let specs = all_specs();
         let mut accs = Accs::new(&specs);
-        let decimals: ArrayRef = Arc::new(
-            Decimal128Array::from_iter(rows.iter().map(|r| r.0)).with_precision_and_scale(38, 2).unwrap(),
-        );
+        let decimals: ArrayRef =
+            Arc::new(Decimal128Array::from_iter(rows.iter().map(|r| r.0)).with_precision_and_scale(38, 2).unwrap());
         let floats: ArrayRef = Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.1)));
         for (i, spec) in specs.iter().enumerate() {
             let column = if spec.arg == Some(DataType::Float64) { &floats } else { &decimals };

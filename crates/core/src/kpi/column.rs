@@ -48,9 +48,7 @@ impl<'a> TypedColumn<'a> {
                 array.as_primitive_opt::<Decimal128Type>().map(|a| Self::Decimal(a, *scale))
             }
             ArrowType::Date32 => array.as_primitive_opt::<Date32Type>().map(Self::Date),
-            ArrowType::Timestamp(_, _) => {
-                array.as_primitive_opt::<TimestampMicrosecondType>().map(Self::Timestamp)
-            }
+            ArrowType::Timestamp(_, _) => array.as_primitive_opt::<TimestampMicrosecondType>().map(Self::Timestamp),
             _ => None,
         }
     }

@@ -51,9 +51,10 @@ impl Distinct {
         match other {
             Self::Small(elements) => elements.iter().for_each(|e| self.insert(*e)),
             Self::Large(elements) => {
-                let table = self.enlarge();
-                table.reserve(elements.len().saturating_sub(table.len()));
-                table.extend(elements);
+                self.enlarge();
+                if let Self::Large(table) = self {
+                    table.extend(elements);
+                }
             }
         }
     }
@@ -99,28 +100,22 @@ impl Distinct {
     }
 
     fn insert(&mut self, element: u128) {
-        match self {
-            Self::Large(elements) => {
-                elements.insert(element);
+        if let Self::Small(elements) = self {
+            let Err(at) = elements.binary_search(&element) else { return };
+            if elements.len() < SMALL {
+                return elements.insert(at, element);
             }
-            Self::Small(elements) => {
-                let Err(at) = elements.binary_search(&element) else { return };
-                if elements.len() < SMALL {
-                    elements.insert(at, element);
-                } else {
-                    self.enlarge().insert(element);
-                }
-            }
+            self.enlarge();
+        }
+        if let Self::Large(elements) = self {
+            elements.insert(element);
         }
     }
 
-    fn enlarge(&mut self) -> &mut HashSet<u128> {
+    /// Turns a sorted list into a table.
+    fn enlarge(&mut self) {
         if let Self::Small(elements) = self {
             *self = Self::Large(std::mem::take(elements).into_iter().collect());
-        }
-        match self {
-            Self::Large(elements) => elements,
-            Self::Small(_) => unreachable!("made large above"),
         }
     }
 

@@ -167,8 +167,8 @@ fn nearest(limbs: &[i64; LIMBS]) -> f64 {
     };
     let head = limb(0) << 96 | limb(1) << 64 | limb(2) << 32 | limb(3);
     // Where the highest bit stands, counted from 2^-1074.
-    let highest = u64::try_from(top).unwrap_or(0) * u64::from(LIMB) + u64::from(LIMB - 1)
-        - u64::from(head.leading_zeros());
+    let highest =
+        u64::try_from(top).unwrap_or(0) * u64::from(LIMB) + u64::from(LIMB - 1) - u64::from(head.leading_zeros());
     let Some(position) = highest.checked_sub(u64::from(FRACTION)) else {
         // Fewer bits than a significand has: exact, and the bits of a double near zero are just this integer.
         let down = 96_u32.saturating_sub(u32::try_from(top).unwrap_or(0) * LIMB);

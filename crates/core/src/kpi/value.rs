@@ -71,9 +71,7 @@ impl Value {
             DataType::Int32 => Self::Int(text.parse::<i32>().ok()?.into()),
             DataType::Int64 => Self::Int(text.parse().ok()?),
             DataType::Float64 => Self::Float(text.parse().ok()?),
-            DataType::Decimal { precision, scale } => {
-                Self::Decimal(parse_decimal(text, precision, scale, false).ok()?)
-            }
+            DataType::Decimal { precision, scale } => Self::Decimal(parse_decimal(text, precision, scale, false).ok()?),
             DataType::Date => Self::Int(days(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?)),
             DataType::Timestamp => {
                 let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.6fZ").ok()?;
@@ -132,9 +130,7 @@ pub(super) fn array(values: impl Iterator<Item = AccValue>, ty: DataType) -> Res
         DataType::Int32 => Arc::new(Int32Array::from_iter(values.map(narrow))),
         DataType::Date => Arc::new(Date32Array::from_iter(values.map(narrow))),
         DataType::Int64 => Arc::new(Int64Array::from_iter(values.map(int))),
-        DataType::Timestamp => {
-            Arc::new(TimestampMicrosecondArray::from_iter(values.map(int)).with_timezone("UTC"))
-        }
+        DataType::Timestamp => Arc::new(TimestampMicrosecondArray::from_iter(values.map(int)).with_timezone("UTC")),
         DataType::Float64 => Arc::new(Float64Array::from_iter(values.map(|value| match value {
             Some(Value::Float(x)) => Some(x),
             _ => None,
