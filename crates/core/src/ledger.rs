@@ -1,35 +1,117 @@
-use serde::{Deserialize, Serialize};
+//! The ledger (I3, I12): what became of the records that were read, per partition and epoch.
+//!
+//! `records = kept + filtered + duplicate + quarantined + tombstones` must hold for every epoch of every partition.
+//! The other numbers explain, they are not part of the balance.
+
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The outcomes of a stretch of one partition's records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
+    /// Records read from Kafka.
     pub records: u64,
+    /// Rows in Silver.
     pub kept: u64,
+    /// Rows left out by a check.
     pub filtered: u64,
+    /// Rows left out because an earlier row had the same key.
     pub duplicate: u64,
+    /// Records in Quarantine.
     pub quarantined: u64,
+    /// Records without a payload.
     pub tombstones: u64,
+    /// Kept rows whose time was too far behind the watermark for dedup to judge (T6).
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub unjudged: u64,
+    /// Kept rows that came too late for a KPI, by the KPI's name (I12).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub late: BTreeMap<String, u64>,
+    /// Quarantined records by reason code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_reason: BTreeMap<String, u64>,
+    /// Filtered rows by the check that left them out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub filtered_by_check: BTreeMap<String, u64>,
 }
+
 impl Counters {
-    pub fn add(&mut self, o: &Self) {
-        self.records += o.records;
-        self.kept += o.kept;
-        self.filtered += o.filtered;
-        self.duplicate += o.duplicate;
-        self.quarantined += o.quarantined;
-        self.tombstones += o.tombstones;
-        self.unjudged += o.unjudged;
-        for (k, v) in &o.late {
-            *self.late.entry(k.clone()).or_default() += v;
+    /// Adds another stretch.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.kept += other.kept;
+        self.filtered += other.filtered;
+        self.duplicate += other.duplicate;
+        self.quarantined += other.quarantined;
+        self.tombstones += other.tombstones;
+        self.unjudged += other.unjudged;
+        add_named(&mut self.late, &other.late);
+        add_named(&mut self.by_reason, &other.by_reason);
+        add_named(&mut self.filtered_by_check, &other.filtered_by_check);
+    }
+
+    /// Records read less records accounted for: 0 when the ledger is closed, positive when records are missing.
+    #[must_use]
+    pub fn balance(&self) -> i64 {
+        let accounted = self.kept + self.filtered + self.duplicate + self.quarantined + self.tombstones;
+        self.records.cast_signed().wrapping_sub(accounted.cast_signed())
+    }
+
+    /// Whether every record is accounted for exactly once.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.balance() == 0
+    }
+}
+
+/// Counts one more under `name`.
+pub(crate) fn count(map: &mut BTreeMap<String, u64>, name: &str) {
+    match map.get_mut(name) {
+        Some(number) => *number += 1,
+        None => {
+            map.insert(name.to_owned(), 1);
         }
     }
-    pub fn balance(&self) -> i64 {
-        0
+}
+
+fn add_named(to: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
+    for (name, number) in from {
+        *to.entry(name.clone()).or_default() += number;
     }
-    pub fn is_balanced(&self) -> bool {
-        true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_balance_is_what_is_not_accounted_for() {
+        let mut counters = Counters { records: 10, kept: 4, filtered: 1, duplicate: 2, ..Counters::default() };
+        assert_eq!(counters.balance(), 3);
+        counters.quarantined = 2;
+        counters.tombstones = 1;
+        assert!(counters.is_balanced());
+        counters.kept = 5;
+        assert_eq!(counters.balance(), -1);
+    }
+
+    #[test]
+    fn stretches_add_up_by_name() {
+        let mut total = Counters { records: 1, kept: 1, unjudged: 1, ..Counters::default() };
+        total.late.insert("a".into(), 1);
+        let mut more = Counters { records: 2, filtered: 2, ..Counters::default() };
+        more.late.insert("a".into(), 2);
+        more.filtered_by_check.insert("c".into(), 2);
+        total.add(&more);
+        assert_eq!((total.records, total.kept, total.filtered, total.unjudged), (3, 1, 2, 1));
+        assert_eq!(total.late.get("a"), Some(&3));
+        assert_eq!(total.filtered_by_check.get("c"), Some(&2));
+        assert!(total.is_balanced());
     }
 }

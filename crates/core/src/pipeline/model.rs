@@ -145,6 +145,17 @@ pub enum Encoding {
     Parquet,
 }
 
+impl Encoding {
+    /// The name in a pipeline file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RawJson => "raw-json",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
 /// What a layer holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holds {

@@ -1,0 +1,222 @@
+//! The fast way to read a record: a scanner that is directed by the declared fields.
+//!
+//! It reads well-formed records without nested values and without escapes, and it only ever says "good" or "don't
+//! know". Whatever is odd or wrong is decided by `document`, which defines the meaning; a differential test holds the
+//! two together. It allocates nothing.
+
+use super::convert::{self, Token};
+use super::fields::Fields;
+use super::staged::{Cell, Place, StagedRecord};
+use crate::json_line::Clashes;
+
+/// Unknown fields of one record beyond this are left to `document`, whose look for duplicates isn't quadratic.
+const MAX_UNKNOWN: usize = 16;
+/// Longer numbers are left to `document`. With an exponent of at most two digits none of these leaves a double's range.
+const MAX_NUMBER: usize = 200;
+const MAX_EXPONENT_DIGITS: usize = 2;
+
+/// Reads `text` into `record`; `None` means that nothing is known about it and `record` holds rubbish.
+pub(super) fn scan(text: &str, fields: &mut Fields, record: &mut StagedRecord) -> Option<()> {
+    record.reset(fields.defs().len());
+    let mut cursor = Cursor { text, bytes: text.as_bytes(), at: 0 };
+    cursor.skip_space();
+    cursor.eat(b'{')?;
+    cursor.skip_space();
+    if cursor.peek() == Some(b'}') {
+        cursor.at += 1;
+    } else {
+        members(&mut cursor, fields, record)?;
+    }
+    cursor.skip_space();
+    (cursor.peek().is_none() && is_complete(fields, record)).then_some(())
+}
+
+fn members(cursor: &mut Cursor<'_>, fields: &mut Fields, record: &mut StagedRecord) -> Option<()> {
+    for position in 0.. {
+        cursor.skip_space();
+        let place = cursor.string()?;
+        let name = cursor.slice(place)?;
+        cursor.skip_space();
+        cursor.eat(b':')?;
+        cursor.skip_space();
+        let token = cursor.value()?;
+        match fields.find_at(position, name) {
+            Some(index) => known(fields, record, index, token)?,
+            None => unknown(cursor, record, name, place)?,
+        }
+        cursor.skip_space();
+        match cursor.take()? {
+            b',' => {}
+            b'}' => return Some(()),
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn known(fields: &Fields, record: &mut StagedRecord, index: usize, token: Token<'_>) -> Option<()> {
+    let slot = record.cells.get_mut(index)?;
+    if slot.is_some() {
+        return None;
+    }
+    *slot = Some(convert::cell(fields.def(index)?, token).ok()?);
+    record.clashes.add(fields.clashes(index));
+    Some(())
+}
+
+fn unknown(cursor: &Cursor<'_>, record: &mut StagedRecord, name: &str, place: Place) -> Option<()> {
+    let repeated = record.unknown.iter().any(|&other| cursor.slice(other) == Some(name));
+    if repeated || record.unknown.len() == MAX_UNKNOWN {
+        return None;
+    }
+    record.unknown.push(place);
+    record.clashes.add(Clashes::of(name));
+    Some(())
+}
+
+fn is_complete(fields: &Fields, record: &StagedRecord) -> bool {
+    let mut cells = fields.defs().iter().zip(&record.cells);
+    cells.all(|(def, cell)| !def.required || !matches!(cell, None | Some(Cell::Null)))
+}
+
+struct Cursor<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn take(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn eat(&mut self, byte: u8) -> Option<()> {
+        (self.take()? == byte).then_some(())
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn slice(&self, place: Place) -> Option<&'a str> {
+        self.text.get(place.from..place.to)
+    }
+
+    fn value(&mut self) -> Option<Token<'a>> {
+        match self.peek()? {
+            b'"' => {
+                let place = self.string()?;
+                Some(Token::Text(self.slice(place)?, place))
+            }
+            b'-' | b'0'..=b'9' => Some(Token::Number(self.number()?)),
+            b't' => self.literal(b"true").map(|()| Token::Bool(true)),
+            b'f' => self.literal(b"false").map(|()| Token::Bool(false)),
+            b'n' => self.literal(b"null").map(|()| Token::Null),
+            _ => None,
+        }
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Option<()> {
+        let rest = self.bytes.get(self.at..)?;
+        self.at += word.len();
+        rest.starts_with(word).then_some(())
+    }
+
+    /// A string without escapes and control characters.
+    fn string(&mut self) -> Option<Place> {
+        self.eat(b'"')?;
+        let from = self.at;
+        self.at = end_of_plain(self.bytes, from);
+        let to = self.at;
+        self.eat(b'"')?;
+        Some(Place { from, to, in_scratch: false })
+    }
+
+    fn number(&mut self) -> Option<&'a str> {
+        let from = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.take()? {
+            b'0' => {}
+            b'1'..=b'9' => self.skip_digits(),
+            _ => return None,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.some_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            let start = self.at;
+            self.some_digits()?;
+            (self.at - start <= MAX_EXPONENT_DIGITS).then_some(())?;
+        }
+        (self.at - from <= MAX_NUMBER).then_some(())?;
+        self.text.get(from..self.at)
+    }
+
+    fn some_digits(&mut self) -> Option<()> {
+        let start = self.at;
+        self.skip_digits();
+        (self.at > start).then_some(())
+    }
+
+    fn skip_digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+    }
+}
+
+/// Each byte 1.
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// Each byte's highest bit.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The first byte at or after `at` that is a quote, a backslash or a control character; eight bytes at a time.
+fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        // A byte's high bit is set where the byte is found; borrows disturb only bytes above the first one found.
+        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
+        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = equal(b'"') | equal(b'\\') | below(word, 0x20);
+        if found != 0 {
+            return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|&&byte| byte != b'"' && byte != b'\\' && byte >= 0x20).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_plain_run_is_found_at_every_place() {
+        for stop in [b'"', b'\\', 0, 0x1f, b'\n'] {
+            for at in 0..40 {
+                for filler in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xc3, 0xff] {
+                    let mut bytes = vec![filler; 40];
+                    bytes[at] = stop;
+                    assert_eq!(end_of_plain(&bytes, 0), at, "{stop} behind {filler}");
+                }
+            }
+        }
+        assert_eq!(end_of_plain(b"no stop in here at all", 3), 22);
+    }
+}

@@ -1,0 +1,286 @@
+#![allow(clippy::unwrap_used)]
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
+use proptest::prelude::*;
+
+use super::*;
+use crate::expr::{Aggregate, MeasureExpr};
+use crate::ids::Epoch;
+use crate::kpi::state::{StateIncrements, compact, decode, encode};
+use crate::kpi::{WindowRow, Windows};
+use crate::pipeline::{EventTimeSource, FieldDef, Kpi, Layer, Measure, RowsMart, Source, StartOffset, Time, Window};
+use crate::types::DataType;
+
+/// Event times below are seconds.
+const SECOND: i64 = 1_000_000;
+const NOW: i64 = 1_000_000 * SECOND;
+
+fn field(name: &str, ty: DataType) -> FieldDef {
+    FieldDef { name: name.into(), ty, required: false, round: false }
+}
+
+fn count(name: &str, key: Vec<usize>, size: i64, allowed_lateness: i64) -> Kpi {
+    let expr = MeasureExpr { aggregate: Aggregate::Count, arg: None, ty: DataType::Int64, nullable: false };
+    Kpi {
+        name: name.into(),
+        window: Window::Tumbling { size: size * SECOND },
+        key,
+        null_key: "none".into(),
+        measures: vec![Measure { name: "n".into(), expr, ty: DataType::Int64 }],
+        derived: Vec::new(),
+        allowed_lateness: allowed_lateness * SECOND,
+        gold: Vec::new(),
+        mart: None,
+    }
+}
+
+/// Fields `id` and `colour`, dedup on `id` within 20 s, out-of-orderness 5 s, two KPIs.
+fn pipeline() -> Pipeline {
+    let layer = |name: &str, holds| Layer {
+        name: name.into(),
+        path: name.into(),
+        encoding: Encoding::RawJson,
+        holds,
+    };
+    Pipeline {
+        name: "p".into(),
+        source: Source { topic: "t".into(), start: StartOffset::Earliest },
+        fields: vec![field("id", DataType::Int64), field("colour", DataType::String)],
+        time: Time {
+            event_time: EventTimeSource::Kafka,
+            out_of_orderness: 5 * SECOND,
+            max_future_skew: 0,
+            idle_after: 0,
+            max_drift: 0,
+        },
+        checks: Vec::new(),
+        derived: Vec::new(),
+        dedup: Some(crate::pipeline::Dedup { key: vec![0], within: 20 * SECOND }),
+        layers: vec![layer("raw", Holds::Records), layer("bad", Holds::Rejects)],
+        rows: Some(RowsMart { table: "r".into(), columns: Vec::new(), retention: None }),
+        kpis: vec![count("by_colour", vec![1], 10, 0), count("slow", vec![], 30, 10)],
+    }
+}
+
+fn start() -> PartitionStart {
+    PartitionStart { watermark: EventTime::MIN, dedup: Vec::new() }
+}
+
+fn step_of(pipeline: &Pipeline, start: PartitionStart) -> PartitionStep {
+    PartitionStep::new(pipeline, "t", 0, 3, start)
+}
+
+/// (event time in seconds, payload), one record per offset from `from` on.
+fn batch(from: i64, records: &[(i64, Option<String>)]) -> RawBatch {
+    let mut batch = RawBatch::new(3, from);
+    for (offset, (second, payload)) in (from..).zip(records) {
+        batch.push(offset, second * 1000, None, payload.as_ref().map(String::as_bytes), None);
+    }
+    batch
+}
+
+fn row(second: i64, id: i64, colour: &str) -> (i64, Option<String>) {
+    (second, Some(format!(r#"{{"id":{id},"colour":"{colour}"}}"#)))
+}
+
+#[test]
+fn every_record_has_one_outcome_and_the_ledger_balances() {
+    let mut step = step_of(&pipeline(), start());
+    let records = [
+        row(100, 1, "red"),
+        row(101, 1, "red"),
+        (102, None),
+        (103, Some("[]".into())),
+        (104, Some(r#"{"id":"x"}"#.into())),
+        row(105, 2, &"x".repeat(2000)),
+        row(106, 3, "blue"),
+    ];
+    let out = step.step(&batch(7, &records), NOW).unwrap();
+    let c = &out.counters;
+    assert_eq!((c.records, c.kept, c.duplicate, c.tombstones, c.quarantined), (7, 2, 1, 1, 3));
+    assert!(c.is_balanced());
+    assert_eq!(c.by_reason.get("KEY_TOO_LARGE"), Some(&1));
+    assert_eq!((out.range, out.bronze_rows, out.quarantine_rows), (OffsetRange { from: 7, to: 14 }, 6, 3));
+    assert_eq!(out.bronze.iter().filter(|b| **b == b'\n').count(), 6);
+    let rows = out.rows.unwrap();
+    assert_eq!(rows.num_columns(), pipeline().silver_columns().len());
+    assert_eq!(rows.column_by_name("kafka_offset").unwrap().as_primitive::<Int64Type>().values(), &[7, 13]);
+    assert_eq!(rows.column_by_name("id").unwrap().as_primitive::<Int64Type>().values(), &[1, 3]);
+    assert_eq!(out.event_times, Some((EventTime(100 * SECOND), EventTime(106 * SECOND))));
+    assert_eq!(step.barrier(None).counters, out.counters);
+    assert_eq!(step.barrier(None).counters, Counters::default());
+}
+
+#[test]
+fn a_row_is_late_by_the_watermark_before_it_and_per_kpi() {
+    let mut step = step_of(&pipeline(), start());
+    // The window [100, 110) of `by_colour` closes once a row of 115 has been seen; `slow` holds [90, 120) up to 130.
+    let records = [row(109, 1, "a"), row(115, 2, "a"), row(109, 3, "a"), row(136, 4, "a"), row(119, 5, "a")];
+    let out = step.step(&batch(0, &records), NOW).unwrap();
+    assert_eq!(out.counters.kept, 5);
+    assert_eq!(out.counters.late.get("by_colour"), Some(&2));
+    assert_eq!(out.counters.late.get("slow"), Some(&1));
+    assert_eq!(step.watermark(), EventTime(131 * SECOND));
+    let increments = step.take_increments();
+    let windows = |kpi: usize| increments.get(kpi).unwrap().iter().map(|i| i.window.0 / SECOND).collect::<Vec<_>>();
+    assert_eq!((windows(0), windows(1)), (vec![100, 110, 130], vec![90, 120]));
+}
+
+#[test]
+fn a_floor_raises_the_watermark_at_the_barrier_and_later_records_are_judged_by_it() {
+    let mut step = step_of(&pipeline(), start());
+    let _first = step.step(&batch(0, &[row(100, 1, "a")]), NOW).unwrap();
+    assert_eq!(step.barrier(Some(EventTime(110 * SECOND))).watermark, EventTime(110 * SECOND));
+    let out = step.step(&batch(1, &[row(109, 2, "a"), row(110, 3, "a")]), NOW).unwrap();
+    assert_eq!(out.counters.late.get("by_colour"), Some(&1));
+}
+
+#[test]
+fn nothing_is_written_that_no_layer_takes() {
+    let bare = Pipeline { layers: Vec::new(), rows: None, kpis: Vec::new(), dedup: None, ..pipeline() };
+    let mut step = step_of(&bare, start());
+    let out = step.step(&batch(0, &[row(100, 1, "a"), (100, Some("{".into()))]), NOW).unwrap();
+    assert!(out.bronze.is_empty() && out.quarantine.is_empty() && out.rows.is_none());
+    assert_eq!((out.counters.kept, out.counters.quarantined), (1, 1));
+    assert!(step.take_increments().is_empty());
+}
+
+/// What a run makes of records: kept offsets, the ledger, final rows per KPI, the watermark.
+type Outcome = (Vec<i64>, Counters, Vec<Vec<WindowRow>>, EventTime);
+
+/// Runs `records`: `cuts` says after how many records each batch ends, and what follows it.
+fn run(records: &[(i64, Option<String>)], cuts: &[(usize, Then)]) -> Outcome {
+    let pipeline = pipeline();
+    let mut run = Run::new(&pipeline);
+    let mut from = 0;
+    for (size, then) in cuts.iter().chain([&(usize::MAX, Then::Go)]) {
+        let to = from.max(from.saturating_add(*size).min(records.len()));
+        let out = run.step.step(&batch(from as i64, &records[from..to]), NOW).unwrap();
+        if let Some(rows) = &out.rows {
+            run.kept.extend(rows.column_by_name("kafka_offset").unwrap().as_primitive::<Int64Type>().values());
+        }
+        run.counters.add(&out.counters);
+        assert!(out.counters.is_balanced());
+        from = to;
+        match then {
+            Then::Go => {}
+            Then::Tick => run.tick(),
+            Then::Cut => run.cut(),
+            Then::Restart => {
+                run.cut();
+                run.restart();
+            }
+        }
+    }
+    run.finish()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Go,
+    Tick,
+    Cut,
+    Restart,
+}
+
+/// A partition, its KPIs, and the state that the log would hold of them.
+struct Run<'a> {
+    pipeline: &'a Pipeline,
+    step: PartitionStep,
+    kpis: Vec<Windows>,
+    epoch: Epoch,
+    g: EventTime,
+    state: Vec<u8>,
+    finals: Vec<Vec<WindowRow>>,
+    kept: Vec<i64>,
+    counters: Counters,
+}
+
+impl<'a> Run<'a> {
+    fn new(pipeline: &'a Pipeline) -> Self {
+        Self {
+            pipeline,
+            step: step_of(pipeline, start()),
+            kpis: pipeline.kpis.iter().map(|kpi| Windows::new(kpi, EventTime::MIN)).collect(),
+            epoch: Epoch(1),
+            g: EventTime::MIN,
+            state: encode(&StateIncrements::default()).unwrap(),
+            finals: vec![Vec::new(); pipeline.kpis.len()],
+            kept: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    fn tick(&mut self) {
+        for (windows, increments) in self.kpis.iter_mut().zip(self.step.take_increments()) {
+            windows.apply(self.epoch, increments).unwrap();
+            windows.live();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.tick();
+        let barrier = self.step.barrier(None);
+        self.g = barrier.watermark;
+        let mut delta = StateIncrements { kpis: Vec::new(), dedup: barrier.dedup_increment };
+        let mut gone = Vec::new();
+        for (index, windows) in self.kpis.iter_mut().enumerate() {
+            let closed = windows.close(self.epoch, self.g).unwrap();
+            let name = self.pipeline.kpis[index].name.clone();
+            gone.extend(closed.windows.iter().map(|window| (name.clone(), *window)));
+            delta.kpis.push((name, closed.increments));
+            self.finals[index].extend(closed.finals);
+        }
+        let objects = [decode(&self.state).unwrap(), decode(&encode(&delta).unwrap()).unwrap()];
+        let dropped = |kpi: &str, window| gone.contains(&(kpi.to_owned(), window));
+        let base = compact(&objects, dropped, |_| self.g.minus(20 * SECOND)).unwrap();
+        self.state = encode(&base).unwrap();
+        self.epoch = self.epoch.next();
+    }
+
+    fn restart(&mut self) {
+        let state = decode(&self.state).unwrap();
+        self.step = step_of(self.pipeline, PartitionStart { watermark: self.g, dedup: state.dedup });
+        self.kpis = self.pipeline.kpis.iter().map(|kpi| Windows::new(kpi, self.g)).collect();
+        for (name, increments) in state.kpis {
+            let index = self.pipeline.kpis.iter().position(|kpi| kpi.name == name).unwrap();
+            increments.into_iter().for_each(|increment| self.kpis[index].restore(increment).unwrap());
+        }
+    }
+
+    /// Closes everything.
+    fn finish(mut self) -> Outcome {
+        let watermark = self.step.watermark();
+        self.tick();
+        for (windows, finals) in self.kpis.iter_mut().zip(&mut self.finals) {
+            finals.extend(windows.close(self.epoch, EventTime(i64::MAX)).unwrap().finals);
+        }
+        (self.kept, self.counters, self.finals, watermark)
+    }
+}
+
+fn records() -> impl Strategy<Value = Vec<(i64, Option<String>)>> {
+    let record = prop_oneof![
+        12 => (0..40_i64, 0..8_i64, 0..3_usize).prop_map(|(jitter, id, c)| row(jitter, id, ["a", "b", "c"][c])),
+        1 => (0..40_i64).prop_map(|jitter| (jitter, None)),
+        1 => (0..40_i64).prop_map(|jitter| (jitter, Some("{]".into()))),
+        1 => (0..40_i64).prop_map(|jitter| (jitter, Some("{}".into()))),
+    ];
+    prop::collection::vec(record, 0..60).prop_map(|records| {
+        let placed = records.into_iter().enumerate();
+        placed.map(|(i, (jitter, payload))| (100 + 2 * i as i64 - jitter, payload)).collect()
+    })
+}
+
+fn cuts() -> impl Strategy<Value = Vec<(usize, Then)>> {
+    let then = prop_oneof![Just(Then::Go), Just(Then::Tick), Just(Then::Cut), Just(Then::Restart)];
+    prop::collection::vec((0..12_usize, then), 0..12)
+}
+
+proptest! {
+    #[test]
+    fn any_batching_ticking_cutting_and_restarting_gives_the_same(records in records(), cuts in cuts()) {
+        prop_assert_eq!(run(&records, &cuts), run(&records, &[]));
+    }
+}
