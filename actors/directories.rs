@@ -110,7 +110,7 @@ async fn follow(
                     pause = BACK_OFF.0;
                     board.follower_done(NAME, next);
                 }
-                Err(RollError::Lake(error)) if error.is_damage() => {
+                Err(RollError::Lake(error)) if matches!(error, LakeError::Damaged(_)) => {
                     return Some(Cause::Stop { code: "LAKE_DAMAGED", message: error.to_string() });
                 }
                 Err(error) => {

@@ -2,6 +2,7 @@
 //! never passes the head.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -19,7 +20,7 @@ const BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Commits the head's offsets to Kafka's group.
 pub struct GroupOffsets {
-    admin: Admin,
+    admin: Arc<Admin>,
     group: String,
     topic: String,
     head: watch::Receiver<Head>,
@@ -31,7 +32,7 @@ impl GroupOffsets {
     /// A follower that commits offsets of `topic` for `group`.
     #[must_use]
     pub fn new(
-        admin: Admin,
+        admin: Arc<Admin>,
         group: String,
         topic: String,
         head: watch::Receiver<Head>,
@@ -46,13 +47,13 @@ impl Actor for GroupOffsets {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let (admin, group, topic) = (self.admin.clone(), self.group.clone(), self.topic.clone());
+        let (admin, group, topic) = (Arc::clone(&self.admin), self.group.clone(), self.topic.clone());
         let (mut head, board) = (self.head.clone(), self.board.clone());
         let follow = async move {
             loop {
-                let fold = std::sync::Arc::clone(&head.borrow_and_update().fold);
+                let fold = Arc::clone(&head.borrow_and_update().fold);
                 let offsets: BTreeMap<i32, i64> = fold.partitions.iter().map(|(&p, held)| (p, held.to)).collect();
-                let (admin, group, topic) = (admin.clone(), group.clone(), topic.clone());
+                let (admin, group, topic) = (Arc::clone(&admin), group.clone(), topic.clone());
                 let commit = tokio::task::spawn_blocking(move || admin.commit_offsets(&group, &topic, &offsets)).await;
                 match commit {
                     Ok(Ok(())) => board.follower_done(NAME, fold.version),

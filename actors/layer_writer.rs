@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use actix::prelude::*;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use lakeward_connect::lake::{Lake, LakeError};
-use lakeward_connect::layer::{AppendMeta, EpochFiles, LayerSpec};
+use lakeward_connect::lake::Lake;
+use lakeward_connect::layer::{AppendMeta, EpochFiles, LayerError, LayerSpec};
 use lakeward_core::ids::Epoch;
 
 use crate::attempt::Attempts;
 use crate::commit::CommitMsg;
+use crate::kit::outbox::Credit;
 use crate::kit::{Cause, Envelope, Inlet, Outbox, Sentinel, Weight};
 
 /// What a LayerWriter is told.
@@ -87,26 +88,27 @@ impl LayerWriter {
         Self { name, lake, spec, attempts, commit, open: BTreeMap::new(), inlet: Inlet::default(), sentinel }
     }
 
-    fn take(&mut self, epoch: Epoch) -> OpenEpoch {
-        self.open.remove(&epoch).unwrap_or_else(|| {
-            let tag = self.name.replace('/', "-");
-            let files = EpochFiles::new(self.lake.clone(), self.attempts.staging(epoch), tag, self.spec.clone());
-            OpenEpoch { files, barriers: 0 }
-        })
+    fn take(&mut self, epoch: Epoch) -> Result<OpenEpoch, LayerError> {
+        if let Some(open) = self.open.remove(&epoch) {
+            return Ok(open);
+        }
+        let tag = self.name.replace('/', "-");
+        let files = EpochFiles::new(self.lake.clone(), self.attempts.staging(epoch), tag, &self.spec)?;
+        Ok(OpenEpoch { files, barriers: 0 })
     }
 
     /// Counts a barrier; the epoch's files come out when it was the last.
-    fn barrier(&mut self, epoch: Epoch, expected: u32) -> Option<EpochFiles> {
-        let mut open = self.take(epoch);
+    fn barrier(&mut self, epoch: Epoch, expected: u32) -> Result<Option<EpochFiles>, LayerError> {
+        let mut open = self.take(epoch)?;
         open.barriers += 1;
         if open.barriers >= expected {
-            return Some(open.files);
+            return Ok(Some(open.files));
         }
         self.open.insert(epoch, open);
-        None
+        Ok(None)
     }
 
-    fn fail(&mut self, error: &LakeError) {
+    fn fail(&mut self, error: &LayerError) {
         self.sentinel.fail(Cause::Failed(format!("layer {}: {error}", self.name)));
     }
 }
@@ -128,14 +130,26 @@ impl Handler<Envelope<LayerMsg>> for LayerWriter {
             ctx.stop();
             return nothing();
         }
-        let credit = envelope.credit;
-        match envelope.message {
-            LayerMsg::Barrier { epoch, expected } => match self.barrier(epoch, expected) {
+        match self.act(envelope.message, envelope.credit) {
+            Ok(response) => response,
+            Err(error) => {
+                self.fail(&error);
+                ctx.stop();
+                nothing()
+            }
+        }
+    }
+}
+
+impl LayerWriter {
+    fn act(&mut self, message: LayerMsg, credit: Credit) -> Result<AtomicResponse<Self, ()>, LayerError> {
+        Ok(match message {
+            LayerMsg::Barrier { epoch, expected } => match self.barrier(epoch, expected)? {
                 None => nothing(),
                 Some(files) => self.close(epoch, files),
             },
             LayerMsg::Lines { epoch, bytes, meta } => {
-                let mut open = self.take(epoch);
+                let mut open = self.take(epoch)?;
                 let write = async move {
                     let result = open.files.append_lines(bytes, meta).await;
                     drop(credit);
@@ -144,7 +158,7 @@ impl Handler<Envelope<LayerMsg>> for LayerWriter {
                 self.put_back(epoch, write)
             }
             LayerMsg::Rows { epoch, rows, meta } => {
-                let mut open = self.take(epoch);
+                let mut open = self.take(epoch)?;
                 let write = async move {
                     let result = open.files.append_rows(rows, meta).await;
                     drop(credit);
@@ -152,17 +166,15 @@ impl Handler<Envelope<LayerMsg>> for LayerWriter {
                 };
                 self.put_back(epoch, write)
             }
-        }
+        })
     }
-}
 
-impl LayerWriter {
     fn put_back(
         &self,
         epoch: Epoch,
-        write: impl Future<Output = (OpenEpoch, Result<(), LakeError>)> + 'static,
+        write: impl Future<Output = (OpenEpoch, Result<(), LayerError>)> + 'static,
     ) -> AtomicResponse<Self, ()> {
-        let back = move |(open, result): (OpenEpoch, Result<(), LakeError>), actor: &mut Self, _: &mut Context<Self>| {
+        let back = move |(open, result): (OpenEpoch, Result<(), LayerError>), actor: &mut Self, _: &mut Context<Self>| {
             match result {
                 Ok(()) => drop(actor.open.insert(epoch, open)),
                 Err(error) => actor.fail(&error),
@@ -180,7 +192,7 @@ impl LayerWriter {
             let _ = commit.send(CommitMsg::LayerClosed { epoch, layer, files }).await;
             Ok(())
         };
-        let done = |result: Result<(), LakeError>, actor: &mut Self, _: &mut Context<Self>| {
+        let done = |result: Result<(), LayerError>, actor: &mut Self, _: &mut Context<Self>| {
             if let Err(error) = result {
                 actor.fail(&error);
             }

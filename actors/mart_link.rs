@@ -43,7 +43,7 @@ pub struct MartLink {
     claim: Version,
     start: Arc<Fold>,
     open: OpenMart,
-    rows_spec: Option<(String, LayerSpec)>,
+    specs: BTreeMap<String, LayerSpec>,
     held: AsyncMutex<Option<Held>>,
     fences: Mutex<BTreeMap<(i32, i32), i64>>,
 }
@@ -123,8 +123,8 @@ pub enum FinalsOutcome {
 }
 
 impl MartLink {
-    /// A link for the generation whose claim entry is the newest of `start`. `rows_spec`: name and form of the layer
-    /// that holds rows.
+    /// A link for the generation whose claim entry is the newest of `start`. `specs`: the form of each layer's
+    /// files, by the layer's name.
     #[must_use]
     pub fn new(
         pipeline: Arc<Pipeline>,
@@ -132,10 +132,10 @@ impl MartLink {
         claim: Version,
         start: Arc<Fold>,
         open: OpenMart,
-        rows_spec: Option<(String, LayerSpec)>,
+        specs: BTreeMap<String, LayerSpec>,
     ) -> Self {
         let (held, fences) = (AsyncMutex::new(None), Mutex::new(BTreeMap::new()));
-        Self { pipeline, log, claim, start, open, rows_spec, held, fences }
+        Self { pipeline, log, claim, start, open, specs, held, fences }
     }
 
     /// The definition.
@@ -245,7 +245,7 @@ impl MartLink {
         let files: Vec<LiveFile> = layer.iter().flat_map(|l| fold.layer_files(l)).filter(above).cloned().collect();
         let mut rows = Vec::new();
         for file in &files {
-            for gold in self.read_file(file, None).await? {
+            for gold in self.read_file(layer.as_deref().unwrap_or_default(), file).await? {
                 rows.push(mart_batch_from_gold(&self.pipeline, kpi, &gold, fold.updated_at)?);
             }
         }
@@ -312,14 +312,15 @@ impl MartLink {
         partition: i32,
         range: OffsetRange,
     ) -> Result<Vec<RecordBatch>, LinkError> {
-        let Some((layer, _)) = &self.rows_spec else { return Ok(Vec::new()) };
+        let rows_layer = self.pipeline.layer(|h| matches!(h, Holds::Rows { .. }));
+        let Some((_, layer)) = rows_layer else { return Ok(Vec::new()) };
         let touches = |file: &&LiveFile| {
             file.staged.offsets.get(&partition).is_some_and(|o| o.from < range.to && o.to > range.from)
         };
-        let files: Vec<LiveFile> = fold.layer_files(layer).filter(touches).cloned().collect();
+        let files: Vec<LiveFile> = fold.layer_files(&layer.name).filter(touches).cloned().collect();
         let mut rows = Vec::new();
         for file in &files {
-            for batch in self.read_file(file, self.rows_spec.as_ref().map(|(_, spec)| spec)).await? {
+            for batch in self.read_file(&layer.name, file).await? {
                 let picked = pick(&batch, incarnation, partition, range)?;
                 if picked.num_rows() > 0 {
                     rows.push(picked);
@@ -330,7 +331,8 @@ impl MartLink {
     }
 
     /// Reads a live file where it is: in place, or still under staging.
-    async fn read_file(&self, file: &LiveFile, spec: Option<&LayerSpec>) -> Result<Vec<RecordBatch>, LinkError> {
+    async fn read_file(&self, layer: &str, file: &LiveFile) -> Result<Vec<RecordBatch>, LinkError> {
+        let Some(spec) = self.specs.get(layer) else { return Ok(Vec::new()) };
         let lake = self.log.lake();
         let path = if lake.stat(&file.path).await?.is_some() { &file.path } else { &file.staged.staged };
         Ok(read_rows(lake, path, &file.staged.leaf, spec).await?)

@@ -58,7 +58,7 @@ pub struct PartitionEdges {
     /// Records as received.
     pub records: Option<Outbox<LayerMsg>>,
     /// Records that failed.
-    pub rejects: Outbox<LayerMsg>,
+    pub rejects: Option<Outbox<LayerMsg>>,
     /// Typed rows.
     pub rows: Option<Outbox<LayerMsg>>,
     /// Previews of rows.
@@ -322,13 +322,11 @@ impl Plan {
     async fn send(self, edges: &PartitionEdges) -> Result<(), Closed> {
         match self {
             Self::Data(out) => {
-                for (edge, message) in [(&edges.records, out.records), (&edges.rows, out.rows)] {
+                let layers = [(&edges.records, out.records), (&edges.rows, out.rows), (&edges.rejects, out.rejects)];
+                for (edge, message) in layers {
                     if let (Some(edge), Some(message)) = (edge, message) {
                         edge.send(message).await?;
                     }
-                }
-                if let Some(message) = out.rejects {
-                    edges.rejects.send(message).await?;
                 }
                 to_row_mart(edges, out.row_mart).await
             }
@@ -343,7 +341,7 @@ impl Barriers {
         let barrier = || LayerMsg::Barrier { epoch: self.epoch, expected: self.expected };
         edges.registry.send(self.increments).await?;
         edges.registry.send(self.registry).await?;
-        for edge in [edges.records.as_ref(), edges.rows.as_ref(), Some(&edges.rejects)].into_iter().flatten() {
+        for edge in [&edges.records, &edges.rows, &edges.rejects].into_iter().flatten() {
             edge.send(barrier()).await?;
         }
         if let Some(edge) = &edges.row_mart {

@@ -2,6 +2,7 @@
 //! idle (T2), which are new (T3), and the sources which must wait (T7).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -22,7 +23,7 @@ const TOPIC_EVERY: u32 = 4;
 
 /// The watcher of one topic.
 pub struct TopicWatch {
-    admin: Admin,
+    admin: Arc<Admin>,
     topic: String,
     time: Time,
     incarnation: i32,
@@ -46,7 +47,7 @@ impl TopicWatch {
     #[must_use]
     #[allow(clippy::too_many_arguments, reason = "a constructor of plain parts")]
     pub fn new(
-        admin: Admin,
+        admin: Arc<Admin>,
         topic: String,
         time: Time,
         incarnation: i32,
@@ -70,7 +71,7 @@ impl TopicWatch {
         let known: Vec<i32> = self.board.partitions().iter().map(|p| *p.key()).collect();
         let with_topic = self.asked.is_multiple_of(TOPIC_EVERY);
         self.asked = self.asked.wrapping_add(1);
-        let (admin, topic) = (self.admin.clone(), self.topic.clone());
+        let (admin, topic) = (Arc::clone(&self.admin), self.topic.clone());
         let question = tokio::task::spawn_blocking(move || {
             let ends = known.iter().map(|&p| (p, admin.watermarks(&topic, p).ok().map(|(_, high)| high))).collect();
             let partitions = with_topic.then(|| admin.topic(&topic).ok().map(|facts| (facts.id, facts.partitions)));

@@ -198,7 +198,7 @@ impl Runner {
         let path = PipelinePaths::new(&self.plan.pipeline.name).definition(&fold.definition);
         let old = self.lake.read(&path).await.ok().flatten().and_then(|b| serde_json::from_slice(&b).ok());
         let changes = match &old {
-            Some(old) => lakeward_core::pipeline::differences(old, &self.plan.pipeline.definition()),
+            Some(old) => lakeward_core::pipeline::Pipeline::differences(old, &self.plan.pipeline.definition()),
             None => vec![format!("the definition {} is not readable", fold.definition)],
         };
         let message = format!(
@@ -227,7 +227,7 @@ impl Runner {
     }
 
     async fn topic_facts(&self) -> anyhow::Result<TopicFacts> {
-        let (admin, topic) = (self.plan.admin.clone(), self.plan.topic.clone());
+        let (admin, topic) = (Arc::clone(&self.plan.admin), self.plan.topic.clone());
         let start = self.plan.pipeline.source.start;
         let given = self.topic_id.clone();
         let facts = tokio::task::spawn_blocking(move || -> anyhow::Result<TopicFacts> {

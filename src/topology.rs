@@ -23,7 +23,6 @@ use lakeward_actors::source::PartitionSink;
 use lakeward_actors::state_writer::{StateWriter, load_state};
 use lakeward_actors::topic_watch::TopicWatch;
 use lakeward_connect::kafka::{Admin, BatchSink, Credit, KafkaConfig, Source, SourceEvent, Stopped};
-use lakeward_connect::layer::LayerSpec;
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::dedup::DedupItem;
 use lakeward_core::ids::{Epoch, EventTime};
@@ -70,7 +69,7 @@ pub struct Plan {
     /// Kafka.
     pub kafka: KafkaConfig,
     /// Asks Kafka questions.
-    pub admin: Admin,
+    pub admin: Arc<Admin>,
     /// Opens the mart, if there is one.
     pub mart: Option<Arc<dyn Fn() -> OpenMart + Send + Sync>>,
     /// Whether rows are shown ahead of the log.
@@ -264,15 +263,14 @@ impl Wiring {
         let Some(open) = &self.plan.mart else {
             return (None, pipeline.kpis.iter().map(|_| None).collect());
         };
-        let rows_layer = pipeline.layer(|h| matches!(h, Holds::Rows { .. })).map(|(_, l)| l);
-        let spec: Option<(String, LayerSpec)> = rows_layer.map(|l| (l.name.clone(), layer_spec(pipeline, l)));
+        let specs = pipeline.layers.iter().map(|l| (l.name.clone(), layer_spec(pipeline, l))).collect();
         let link = MartLink::new(
             Arc::clone(pipeline),
             self.log.clone(),
             self.fold.claim,
             Arc::clone(&self.fold),
             open(),
-            spec,
+            specs,
         );
         let link = Arc::new(link);
         let rows = pipeline.rows.as_ref().map(|_| self.row_mart(Arc::clone(&link)));
@@ -469,7 +467,7 @@ impl Wiring {
     fn group_offsets(&self) {
         let plan = &self.plan;
         let follower = GroupOffsets::new(
-            plan.admin.clone(),
+            Arc::clone(&plan.admin),
             format!("lakeward-{}", plan.pipeline.name),
             plan.topic.clone(),
             self.head.clone(),
@@ -483,7 +481,7 @@ impl Wiring {
         let plan = &self.plan;
         let incarnation = self.fold.partitions.values().map(|p| p.incarnation).max().unwrap_or(0);
         let watch = TopicWatch::new(
-            plan.admin.clone(),
+            Arc::clone(&plan.admin),
             plan.topic.clone(),
             plan.pipeline.time,
             incarnation,

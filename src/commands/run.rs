@@ -132,9 +132,9 @@ pub async fn prepare(config: &Config, args: &RunArgs, pipelines: Vec<Pipeline>) 
 async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake) -> Result<Runner, Exit> {
     let patience = config.start.patience;
     let kafka = kafka_config(config, &pipeline)?;
-    let admin = Admin::new(&kafka, ASK).map_err(|e| Exit::usage(e.to_string()))?;
+    let admin = Arc::new(Admin::new(&kafka, ASK).map_err(|e| Exit::usage(e.to_string()))?);
     let ping = || {
-        let admin = admin.clone();
+        let admin = Arc::clone(&admin);
         async move { Ok::<_, anyhow::Error>(tokio::task::spawn_blocking(move || admin.ping(ASK)).await??) }
     };
     patiently(patience, ping, "Kafka").await?;
@@ -198,7 +198,8 @@ pub fn kafka_config(config: &Config, pipeline: &Pipeline) -> Result<KafkaConfig,
 pub fn open_mart(config: &Config) -> Option<Arc<dyn Fn() -> OpenMart + Send + Sync>> {
     let url = match &config.mart.url {
         MartUrl::None => return None,
-        MartUrl::Postgres(url) | MartUrl::Sqlite(url) => url.expose().to_owned(),
+        MartUrl::Postgres(url) => url.expose().to_owned(),
+        MartUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
     };
     Some(Arc::new(move || {
         let url = url.clone();

@@ -1,5 +1,6 @@
 //! `lakeward status`: what each layer, mart and partition holds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lakeward_connect::kafka::Admin;
@@ -52,11 +53,11 @@ fn layers(out: &mut String, pipeline: &Pipeline, fold: &Fold) {
 
 async fn partitions(out: &mut String, config: &Config, pipeline: &Pipeline, fold: &Fold) -> Result<(), Exit> {
     let kafka = kafka_config(config, pipeline)?;
-    let admin = Admin::new(&kafka, ASK).map_err(|e| Exit::usage(e.to_string()))?;
+    let admin = Arc::new(Admin::new(&kafka, ASK).map_err(|e| Exit::usage(e.to_string()))?);
     let topic = config.kafka.topic.clone().unwrap_or_else(|| pipeline.source.topic.clone());
     let mut rows = vec![["partition", "committed", "lag", "watermark"].map(str::to_owned)];
     for (&partition, held) in &fold.partitions {
-        let (admin, topic) = (admin.clone(), topic.clone());
+        let (admin, topic) = (Arc::clone(&admin), topic.clone());
         let asked = tokio::task::spawn_blocking(move || admin.watermarks(&topic, partition)).await;
         let lag = match asked {
             Ok(Ok((_, high))) => (high - held.to).to_string(),
