@@ -120,7 +120,11 @@ mod tests {
     use serde_json::json;
 
     fn definition(fields: Value, kpis: Value) -> Value {
-        let kpi_layers = kpis.as_array().unwrap().iter().map(|kpi| json!({"name": "gold", "kpi": kpi["name"]}));
+        let kpi_layers = kpis
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|kpi| json!({"name": format!("gold/{}", kpi["name"]), "kpi": kpi["name"]}));
         json!({ "fields": fields, "kpis": kpis, "layers": kpi_layers.collect::<Vec<_>>(), "dedup": null })
     }
 
