@@ -1,0 +1,152 @@
+//! Marts: databases that show rows and KPIs within a few hundred milliseconds, ahead of the log, and follow it exactly.
+//!
+//! Promises: F2 and F3. Every write is one transaction that ends on a fence, so a crash, a lost answer, a replay or a
+//! thawed older owner changes nothing twice and nothing at all under an older claim (I7, I9). A claim takes back what
+//! attempts that died had shown. A final KPI row is written only by applying an entry (I11).
+//! Deliberately absent: reading the log or files, retries (the caller backs off), deciding what is late or closed.
+
+#[cfg(test)]
+mod bench;
+mod error;
+mod outcome;
+mod plan;
+mod postgres;
+mod sqlite;
+mod steps;
+#[cfg(test)]
+mod suite;
+
+use std::time::Duration;
+
+use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::pipeline::Pipeline;
+
+pub use error::MartError;
+pub use outcome::*;
+pub use plan::MartContext;
+pub use postgres::PostgresMart;
+pub use sqlite::SqliteMart;
+
+/// How a mart is used.
+#[derive(Clone, Debug)]
+pub struct MartOptions {
+    /// The name of sessions outside of a claimed pipeline's transactions.
+    pub application_name: String,
+    /// A statement that takes longer is broken off; claims have no such limit.
+    pub statement_timeout: Duration,
+    /// How long a connection or a lock is waited for.
+    pub patience: Duration,
+    /// Most connections at once (Postgres).
+    pub connections: u32,
+}
+
+impl Default for MartOptions {
+    fn default() -> Self {
+        Self {
+            application_name: "lakeward".into(),
+            statement_timeout: Duration::from_secs(30),
+            patience: Duration::from_secs(5),
+            connections: 4,
+        }
+    }
+}
+
+/// A mart; clones share connections. All calls may be made from any tokio runtime: connections live on one of their own.
+/// A call that is dropped half-way may still take effect, as one whose answer is lost.
+#[derive(Clone, Debug)]
+pub enum Mart {
+    /// Postgres 13 or later.
+    Postgres(PostgresMart),
+    /// SQLite in WAL mode, for one machine.
+    Sqlite(SqliteMart),
+}
+
+macro_rules! each {
+    ($self:ident, $mart:ident => $call:expr) => {
+        match $self {
+            Mart::Postgres($mart) => $call,
+            Mart::Sqlite($mart) => $call,
+        }
+    };
+}
+
+impl Mart {
+    /// A mart by its URL: `postgres://user:password@host:port/database` or `sqlite:///path/to/file`. Postgres is
+    /// connected by the first call, so that a mart that is down is not an error here.
+    pub async fn open(url: &str, options: MartOptions) -> Result<Self, MartError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return PostgresMart::open(url, options).map(Self::Postgres);
+        }
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            return SqliteMart::open(path, &options).await.map(Self::Sqlite);
+        }
+        Err(MartError::Config("its URL must begin with postgres:// or sqlite:///".into()))
+    }
+
+    /// Creates what is missing of the pipeline's tables and the engine's; adds nullable columns; refuses tables of
+    /// another shape or with rows of unknown origin (`MART_SCHEMA`), and a mart of another log (`OTHER_LOG`).
+    /// Two processes may do so at once. Changes no row.
+    pub async fn prepare(&self, pipeline: &Pipeline, log_id: &str) -> Result<(), MartError> {
+        self.prepare_for(&MartContext::new(pipeline, log_id, Version(0))?).await
+    }
+
+    /// Takes the mart over under the context's claim, in one transaction: rows that dead attempts had shown go, fences
+    /// move to min(next, end of their claim's reign), fences that don't exist begin at the start offset given for
+    /// (incarnation, partition, start). Again under the same claim it changes nothing and answers as before.
+    pub async fn claim(
+        &self,
+        context: &MartContext,
+        reign_end: ReignEnd,
+        partitions: &[(i32, i32, i64)],
+    ) -> Result<Claimed, MartError> {
+        each!(self, mart => mart.claim(context, reign_end, partitions).await)
+    }
+
+    /// Adds the rows of consecutive batches, all or none, and moves their fences from `base` to `to`.
+    pub async fn copy_many(&self, context: &MartContext, batches: &[RowsBatch]) -> Result<RowsOutcome, MartError> {
+        each!(self, mart => mart.copy_many(context, batches).await)
+    }
+
+    /// `copy_many` of one batch.
+    pub async fn copy_rows(&self, context: &MartContext, batch: RowsBatch) -> Result<RowsOutcome, MartError> {
+        self.copy_many(context, &[batch]).await
+    }
+
+    /// Shows live values of a KPI, except where a final row stands or the window is closed.
+    pub async fn upsert_live(&self, ctx: &MartContext, kpi: usize, live: LiveRows) -> Result<LiveOutcome, MartError> {
+        each!(self, mart => mart.upsert_live(ctx, kpi, live).await)
+    }
+
+    /// Applies an entry's final rows of a KPI; previews of the windows that it closes go.
+    pub async fn apply_final(&self, ctx: &MartContext, kpi: usize, rows: FinalRows) -> Result<FinalOutcome, MartError> {
+        each!(self, mart => mart.apply_final(ctx, kpi, rows).await)
+    }
+
+    /// Retention: deletes rows whose Kafka timestamp is below the boundary.
+    pub async fn delete_rows_below(&self, ctx: &MartContext, boundary: EventTime) -> Result<LiveOutcome, MartError> {
+        each!(self, mart => mart.delete_rows_below(ctx, boundary).await)
+    }
+
+    /// Empties the pipeline's tables and forgets its fences and claim, of whatever log: for a reset, once the old log
+    /// has ended.
+    pub async fn clear(&self, pipeline: &Pipeline) -> Result<(), MartError> {
+        self.clear_for(&MartContext::new(pipeline, "", Version(0))?).await
+    }
+
+    /// What the mart holds of the pipeline; missing tables are left out.
+    pub async fn status(&self, pipeline: &Pipeline) -> Result<MartStatus, MartError> {
+        self.status_for(&MartContext::new(pipeline, "", Version(0))?).await
+    }
+
+    async fn prepare_for(&self, context: &MartContext) -> Result<(), MartError> {
+        each!(self, mart => mart.prepare(context).await)
+    }
+
+    async fn status_for(&self, context: &MartContext) -> Result<MartStatus, MartError> {
+        each!(self, mart => mart.status(context).await)
+    }
+
+    async fn clear_for(&self, context: &MartContext) -> Result<(), MartError> {
+        each!(self, mart => mart.clear(context).await)
+    }
+}

@@ -1,0 +1,179 @@
+//! The tables that a pipeline needs in a mart: names, types, keys. Pure; both marts render it in their own SQL.
+
+use lakeward_core::ids::Version;
+use lakeward_core::pipeline::{Kpi, Pipeline, system_columns};
+use lakeward_core::types::{Column, DataType};
+use std::sync::Arc;
+
+use super::MartError;
+
+/// A table: columns by their mart names, primary key by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub name: String,
+    pub columns: Vec<Column>,
+    pub key: Vec<usize>,
+}
+
+/// The table of rows: which batch column feeds which table column, and where the coordinates are.
+#[derive(Clone, Debug)]
+pub(crate) struct RowsTable {
+    pub table: Table,
+    /// For each table column its index in a batch of Silver columns.
+    pub sources: Vec<usize>,
+    pub incarnation: String,
+    pub partition: String,
+    pub offset: String,
+    /// The Kafka timestamp's column, where the table has it.
+    pub timestamp: Option<String>,
+}
+
+/// The table of a KPI; batches carry exactly its columns, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct KpiTable {
+    pub kpi: String,
+    pub table: Table,
+    /// Index of the column computed from the window's start.
+    pub window: usize,
+    /// Index of `is_final`.
+    pub is_final: usize,
+}
+
+/// All tables of one pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub pipeline: String,
+    pub rows: Option<RowsTable>,
+    /// By the KPI's index in the pipeline; `None` where a KPI has no mart.
+    pub kpis: Vec<Option<KpiTable>>,
+}
+
+/// Who writes: pipeline, log and claim, with the tables. Cheap to clone; every write is judged by it.
+#[derive(Clone, Debug)]
+pub struct MartContext {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) log_id: Arc<str>,
+    pub(crate) claim: Version,
+}
+
+impl MartContext {
+    /// The context of the owner that holds `claim` of log `log_id`. Errors where the pipeline's tables lack what
+    /// exactness needs (the coordinates of a row).
+    pub fn new(pipeline: &Pipeline, log_id: &str, claim: Version) -> Result<Self, MartError> {
+        Ok(Self { plan: Arc::new(Plan::new(pipeline)?), log_id: log_id.into(), claim })
+    }
+
+    /// The claim of this owner.
+    #[must_use]
+    pub fn claim(&self) -> Version {
+        self.claim
+    }
+
+    pub(crate) fn rows(&self) -> Result<&RowsTable, MartError> {
+        let missing = || MartError::Config(format!("pipeline {} has no [rows] table", self.plan.pipeline));
+        self.plan.rows.as_ref().ok_or_else(missing)
+    }
+
+    pub(crate) fn kpi(&self, kpi: usize) -> Result<&KpiTable, MartError> {
+        let missing = || MartError::Config(format!("KPI {kpi} of pipeline {} has no mart table", self.plan.pipeline));
+        self.plan.kpis.get(kpi).and_then(Option::as_ref).ok_or_else(missing)
+    }
+}
+
+impl Plan {
+    pub fn new(pipeline: &Pipeline) -> Result<Self, MartError> {
+        let kpis = pipeline.kpis.iter().map(kpi_table).collect();
+        Ok(Self { pipeline: pipeline.name.clone(), rows: rows_table(pipeline)?, kpis })
+    }
+
+    /// The rows table and the KPI tables.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.rows.iter().map(|rows| &rows.table).chain(self.kpi_tables().map(|kpi| &kpi.table))
+    }
+
+    pub fn kpi_tables(&self) -> impl Iterator<Item = &KpiTable> {
+        self.kpis.iter().flatten()
+    }
+}
+
+impl Table {
+    /// The key's columns.
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().filter_map(|&i| self.columns.get(i))
+    }
+
+    pub fn is_key(&self, column: usize) -> bool {
+        self.key.contains(&column)
+    }
+}
+
+impl KpiTable {
+    pub fn window_column(&self) -> Result<&Column, MartError> {
+        let missing = || MartError::Config(format!("KPI {} names no window column", self.kpi));
+        self.table.columns.get(self.window).ok_or_else(missing)
+    }
+
+    pub fn final_column(&self) -> Result<&Column, MartError> {
+        let missing = || MartError::Config(format!("KPI {} names no final column", self.kpi));
+        self.table.columns.get(self.is_final).ok_or_else(missing)
+    }
+
+    /// Whether the window column's values rise with the windows. Then everything up to the last closed window's value
+    /// goes when windows close, also previews of windows that an attempt that died had invented.
+    pub fn windows_are_ordered(&self) -> Result<bool, MartError> {
+        Ok(matches!(self.window_column()?.ty, DataType::Timestamp | DataType::Date))
+    }
+}
+
+fn rows_table(pipeline: &Pipeline) -> Result<Option<RowsTable>, MartError> {
+    let Some(rows) = &pipeline.rows else { return Ok(None) };
+    let silver = pipeline.silver_columns();
+    let mut columns = Vec::with_capacity(rows.columns.len());
+    for (name, source) in &rows.columns {
+        let column = silver.get(*source).ok_or_else(|| {
+            MartError::Config(format!(
+                "column {name} of table {} has no source in pipeline {}",
+                rows.table, pipeline.name
+            ))
+        })?;
+        columns.push(Column::new(name, column.ty, column.nullable));
+    }
+    let sources: Vec<usize> = rows.columns.iter().map(|(_, source)| *source).collect();
+    let first_system = silver.len().saturating_sub(system_columns().len());
+    let position = |system: &str| {
+        let source = silver.iter().skip(first_system).position(|c| c.name == system)? + first_system;
+        sources.iter().position(|s| *s == source)
+    };
+    let needed = |system: &str| {
+        let missing = || MartError::Config(format!("table {} must hold {system}: rows are known by it", rows.table));
+        position(system).ok_or_else(missing)
+    };
+    let identity = [needed("kafka_incarnation")?, needed("kafka_partition")?, needed("kafka_offset")?];
+    let name = |i: usize| columns.get(i).map(|c| c.name.clone()).unwrap_or_default();
+    let [incarnation, partition, offset] = identity.map(name);
+    let timestamp = position("kafka_timestamp").map(name);
+    let key = identity.to_vec();
+    let table = Table { name: rows.table.clone(), columns, key };
+    Ok(Some(RowsTable { table, sources, incarnation, partition, offset, timestamp }))
+}
+
+fn kpi_table(kpi: &Kpi) -> Option<KpiTable> {
+    let mart = kpi.mart.as_ref()?;
+    let columns = mart.columns.iter().enumerate();
+    // What a row is known by is never NULL (N3), whatever the expression's type says.
+    let columns = columns
+        .map(|(i, d)| Column::new(&d.column.name, d.column.ty, d.column.nullable && !mart.primary_key.contains(&i)))
+        .collect();
+    Some(KpiTable {
+        kpi: kpi.name.clone(),
+        table: Table { name: mart.table.clone(), columns, key: mart.primary_key.clone() },
+        window: mart.window_column,
+        is_final: mart.final_column,
+    })
+}
+
+/// Eight hexadecimal digits that tell long names apart.
+pub(crate) fn short_hash(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(Sha256::digest(text.as_bytes()).get(..4).unwrap_or_default())
+}

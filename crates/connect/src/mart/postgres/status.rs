@@ -1,0 +1,87 @@
+//! What a Postgres mart holds, and emptying it.
+
+use lakeward_core::ids::EventTime;
+use lakeward_core::types::DataType;
+use tokio_postgres::Transaction;
+
+use super::super::plan::{Plan, Table};
+use super::super::{MartContext, MartStatus, TableStatus};
+use super::claim::version;
+use super::failure::Failure;
+use super::schema::quoted;
+use super::session::{Limit, Sessions};
+
+/// See `Mart::status`.
+pub(super) async fn status(sessions: &Sessions, context: &MartContext) -> Result<MartStatus, Failure> {
+    let mut session = sessions.take().await?;
+    let tx = sessions.begin(&mut session, None, Limit::Usual).await?;
+    let mut status = MartStatus::default();
+    for (table, time) in times(&context.plan) {
+        if exists(&tx, &table.name).await? {
+            status.tables.push(table_status(&tx, table, time).await?);
+        }
+    }
+    if exists(&tx, "lakeward_claims").await? {
+        let sql = "SELECT log_id, claim FROM lakeward_claims WHERE pipeline = $1";
+        if let Some(row) = tx.query_opt(sql, &[&context.plan.pipeline]).await? {
+            status.holder = Some((row.try_get(0)?, version(row.try_get(1)?)?));
+        }
+        let sql = "SELECT fence.log_id, incarnation, partition, fence.claim, next FROM lakeward_row_fences AS fence \
+                   JOIN lakeward_claims AS held ON held.log_id = fence.log_id WHERE pipeline = $1 \
+                   ORDER BY incarnation, partition";
+        for row in tx.query(sql, &[&context.plan.pipeline]).await? {
+            let at = (row.try_get(1)?, row.try_get(2)?);
+            status.fences.push((row.try_get(0)?, at, version(row.try_get(3)?)?, row.try_get(4)?));
+        }
+    }
+    tx.rollback().await?;
+    session.busy = false;
+    Ok(status)
+}
+
+/// See `Mart::clear`.
+pub(super) async fn clear(sessions: &Sessions, context: &MartContext) -> Result<(), Failure> {
+    let mut session = sessions.take().await?;
+    let tx = sessions.begin(&mut session, None, Limit::None).await?;
+    for table in context.plan.tables() {
+        if exists(&tx, &table.name).await? {
+            tx.batch_execute(&format!("TRUNCATE {}", quoted(&table.name))).await?;
+        }
+    }
+    if exists(&tx, "lakeward_claims").await? {
+        let log = "(SELECT log_id FROM lakeward_claims WHERE pipeline = $1)";
+        for table in ["lakeward_row_fences", "lakeward_kpi_fences"] {
+            tx.execute(&format!("DELETE FROM {table} WHERE log_id IN {log}"), &[&context.plan.pipeline]).await?;
+        }
+        tx.execute("DELETE FROM lakeward_claims WHERE pipeline = $1", &[&context.plan.pipeline]).await?;
+    }
+    tx.commit().await?;
+    session.busy = false;
+    Ok(())
+}
+
+/// The tables, each with the column that says how new it is.
+fn times(plan: &Plan) -> impl Iterator<Item = (&Table, Option<&str>)> {
+    let rows = plan.rows.iter().map(|rows| (&rows.table, rows.timestamp.as_deref()));
+    rows.chain(plan.kpi_tables().map(|kpi| {
+        let window = kpi.table.columns.get(kpi.window).filter(|column| column.ty == DataType::Timestamp);
+        (&kpi.table, window.map(|column| column.name.as_str()))
+    }))
+}
+
+async fn exists(tx: &Transaction<'_>, table: &str) -> Result<bool, Failure> {
+    Ok(tx.query_one("SELECT to_regclass($1) IS NOT NULL", &[&quoted(table)]).await?.try_get(0)?)
+}
+
+async fn table_status(tx: &Transaction<'_>, table: &Table, time: Option<&str>) -> Result<TableStatus, Failure> {
+    let newest = match time {
+        Some(column) => format!("(extract(epoch FROM max({})) * 1000000)::bigint", quoted(column)),
+        None => "NULL::bigint".into(),
+    };
+    let row = tx.query_one(&format!("SELECT count(*), {newest} FROM {}", quoted(&table.name)), &[]).await?;
+    Ok(TableStatus {
+        name: table.name.clone(),
+        rows: row.try_get(0)?,
+        newest: row.try_get::<_, Option<i64>>(1)?.map(EventTime),
+    })
+}

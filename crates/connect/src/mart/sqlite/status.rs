@@ -1,0 +1,70 @@
+//! What an SQLite mart holds, and emptying it.
+
+use lakeward_core::ids::EventTime;
+use lakeward_core::types::DataType;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use super::super::plan::Table;
+use super::super::{MartContext, MartStatus, TableStatus};
+use super::claim::version;
+use super::failure::Failure;
+use super::schema::{kind, quoted, raw, raw_name};
+
+/// See `Mart::status`.
+pub(super) fn status(connection: &Connection, context: &MartContext) -> Result<MartStatus, Failure> {
+    let mut status = MartStatus::default();
+    let plan = &context.plan;
+    if let Some(rows) = &plan.rows {
+        status.tables.extend(table_status(connection, &rows.table, rows.timestamp.as_deref())?);
+    }
+    for kpi in plan.kpi_tables() {
+        let window = kpi.table.columns.get(kpi.window).filter(|column| column.ty == DataType::Timestamp);
+        status.tables.extend(table_status(connection, &kpi.table, window.map(|c| c.name.as_str()))?);
+    }
+    if kind(connection, "lakeward_claims")?.is_some() {
+        read_fences(connection, &plan.pipeline, &mut status)?;
+    }
+    Ok(status)
+}
+
+/// See `Mart::clear`.
+pub(super) fn clear(tx: &Transaction<'_>, context: &MartContext) -> Result<(), Failure> {
+    for table in context.plan.tables() {
+        if kind(tx, &raw_name(table))?.is_some() {
+            tx.execute(&format!("DELETE FROM {}", raw(table)), [])?;
+        }
+    }
+    if kind(tx, "lakeward_claims")?.is_some() {
+        let log = "(SELECT log_id FROM lakeward_claims WHERE pipeline = ?1)";
+        for table in ["lakeward_row_fences", "lakeward_kpi_fences"] {
+            tx.execute(&format!("DELETE FROM {table} WHERE log_id IN {log}"), [&context.plan.pipeline])?;
+        }
+        tx.execute("DELETE FROM lakeward_claims WHERE pipeline = ?1", [&context.plan.pipeline])?;
+    }
+    Ok(())
+}
+
+fn table_status(connection: &Connection, table: &Table, time: Option<&str>) -> Result<Option<TableStatus>, Failure> {
+    if kind(connection, &raw_name(table))?.is_none() {
+        return Ok(None);
+    }
+    let newest = time.map_or("NULL".into(), |column| format!("max({})", quoted(column)));
+    let sql = format!("SELECT count(*), {newest} FROM {}", raw(table));
+    let (rows, newest) = connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    Ok(Some(TableStatus { name: table.name.clone(), rows, newest: newest.map(EventTime) }))
+}
+
+fn read_fences(connection: &Connection, pipeline: &str, status: &mut MartStatus) -> Result<(), Failure> {
+    let sql = "SELECT log_id, claim FROM lakeward_claims WHERE pipeline = ?1";
+    let held = connection.query_row(sql, [pipeline], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    status.holder = held.map(|(log_id, claim)| Ok::<_, Failure>((log_id, version(claim)?))).transpose()?;
+    let sql = "SELECT fence.log_id, incarnation, partition, fence.claim, next FROM lakeward_row_fences AS fence \
+               JOIN lakeward_claims AS held ON held.log_id = fence.log_id WHERE pipeline = ?1 \
+               ORDER BY incarnation, partition";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([pipeline])?;
+    while let Some(row) = rows.next()? {
+        status.fences.push((row.get(0)?, (row.get(1)?, row.get(2)?), version(row.get(3)?)?, row.get(4)?));
+    }
+    Ok(())
+}
