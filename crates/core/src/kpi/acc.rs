@@ -233,7 +233,7 @@ impl ExactSum {
         self.low = low;
         self.rows += rows;
         if wrapped {
-            self.carry += value.signum() as i64;
+            self.carry += if value < 0 { -1 } else { 1 };
         }
     }
 
@@ -273,8 +273,8 @@ fn finish_float(sum: f64, rows: u64, spec: &AccSpec) -> Option<Value> {
 
 /// Exact below 2^53 rows, which no window reaches.
 fn rows_as_float(rows: u64) -> f64 {
-    let (high, low) = ((rows >> 32) as u32, (rows & u64::from(u32::MAX)) as u32);
-    f64::from(high) * 4_294_967_296.0 + f64::from(low)
+    let half = |bits: u64| f64::from(u32::try_from(bits).unwrap_or(u32::MAX));
+    half(rows >> 32) * 4_294_967_296.0 + half(rows & u64::from(u32::MAX))
 }
 
 fn replace_if(held: &mut Option<Value>, column: &TypedColumn<'_>, row: usize, wanted: std::cmp::Ordering) {

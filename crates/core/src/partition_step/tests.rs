@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
 
@@ -37,12 +37,7 @@ fn count(name: &str, key: Vec<usize>, size: i64, allowed_lateness: i64) -> Kpi {
 
 /// Fields `id` and `colour`, dedup on `id` within 20 s, out-of-orderness 5 s, two KPIs.
 fn pipeline() -> Pipeline {
-    let layer = |name: &str, holds| Layer {
-        name: name.into(),
-        path: name.into(),
-        encoding: Encoding::RawJson,
-        holds,
-    };
+    let layer = |name: &str, holds| Layer { name: name.into(), path: name.into(), encoding: Encoding::RawJson, holds };
     Pipeline {
         name: "p".into(),
         source: Source { topic: "t".into(), start: StartOffset::Earliest },
@@ -153,7 +148,7 @@ type Outcome = (Vec<i64>, Counters, Vec<Vec<WindowRow>>, EventTime);
 fn run(records: &[(i64, Option<String>)], cuts: &[(usize, Then)]) -> Outcome {
     let pipeline = pipeline();
     let mut run = Run::new(&pipeline);
-    let mut from = 0;
+    let mut from = 0_usize;
     for (size, then) in cuts.iter().chain([&(usize::MAX, Then::Go)]) {
         let to = from.max(from.saturating_add(*size).min(records.len()));
         let out = run.step.step(&batch(from as i64, &records[from..to]), NOW).unwrap();
