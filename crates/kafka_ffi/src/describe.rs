@@ -36,18 +36,20 @@ pub enum DescribeError {
     },
 }
 
-/// Asks for the id of `topic`, as Kafka's tools print it. `None`: the brokers keep no topic ids.
+/// Asks `broker` for the id of `topic`, as Kafka's tools print it. `None`: the brokers keep no topic ids. Any broker
+/// knows it; by itself librdkafka would wait for the controller, which may be away, or not be told (the mock cluster).
 ///
 /// # Errors
 /// The topic doesn't exist, may not be described, or nobody answers within `timeout`.
 pub fn describe_topic_id<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
+    broker: i32,
     timeout: Duration,
 ) -> Result<Option<String>, DescribeError> {
     let name = CString::new(topic).map_err(|_| DescribeError::TopicName)?;
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    let options = Options::new(client, millis)?;
+    let options = Options::new(client, broker, millis)?;
     let queue = Queue::new(client)?;
     let topics = Topics::new(&name)?;
     // SAFETY: the client is borrowed, the three guards own live values; librdkafka copies what it keeps.
@@ -62,7 +64,7 @@ pub fn describe_topic_id<C: ClientContext>(
 struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
 
 impl Options {
-    fn new<C: ClientContext>(client: &Client<C>, timeout_ms: i32) -> Result<Self, DescribeError> {
+    fn new<C: ClientContext>(client: &Client<C>, broker: i32, timeout_ms: i32) -> Result<Self, DescribeError> {
         // SAFETY: the client is alive.
         let raw = unsafe {
             rd::rd_kafka_AdminOptions_new(
@@ -71,14 +73,16 @@ impl Options {
             )
         };
         let options = Self(NonNull::new(raw).ok_or(DescribeError::NotSent)?);
+        let (raw, no_text) = (options.0.as_ptr(), ptr::null_mut::<c_char>());
         // SAFETY: the options are ours; a null text buffer of size 0 is never written to.
-        let set = unsafe {
-            rd::rd_kafka_AdminOptions_set_request_timeout(options.0.as_ptr(), timeout_ms, ptr::null_mut::<c_char>(), 0)
+        let answers = unsafe {
+            [
+                rd::rd_kafka_AdminOptions_set_request_timeout(raw, timeout_ms, no_text, 0),
+                rd::rd_kafka_AdminOptions_set_broker(raw, broker, no_text, 0),
+            ]
         };
-        match set {
-            rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(options),
-            _ => Err(DescribeError::NotSent),
-        }
+        let fine = answers.iter().all(|answer| *answer == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+        if fine { Ok(options) } else { Err(DescribeError::NotSent) }
     }
 }
 

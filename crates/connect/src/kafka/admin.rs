@@ -70,8 +70,8 @@ impl Admin {
     /// # Errors
     /// `NoTopic` where it doesn't exist; unreachable; refused.
     pub fn topic(&self, topic: &str) -> Result<TopicFacts, KafkaError> {
-        let partitions = self.partitions(topic)?;
-        let id = self.topic_id(topic)?;
+        let (partitions, broker) = self.partitions(topic)?;
+        let id = self.topic_id(topic, broker)?;
         Ok(TopicFacts { id, partitions })
     }
 
@@ -93,7 +93,7 @@ impl Admin {
     pub fn offsets_at(&self, topic: &str, timestamp_ms: i64) -> Result<BTreeMap<i32, i64>, KafkaError> {
         const DURING: &str = "offsets at a time";
         let mut asked = TopicPartitionList::new();
-        for partition in self.partitions(topic)? {
+        for partition in self.partitions(topic)?.0 {
             asked
                 .add_partition_offset(topic, partition, Offset::Offset(timestamp_ms))
                 .map_err(|error| self.explain(DURING, &error))?;
@@ -165,7 +165,7 @@ impl Admin {
     pub fn committed_offsets(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, KafkaError> {
         const DURING: &str = "asking for group offsets";
         let mut asked = TopicPartitionList::new();
-        for partition in self.partitions(topic)? {
+        for partition in self.partitions(topic)?.0 {
             asked.add_partition(topic, partition);
         }
         let client: BaseConsumer<Context> = self.config.create(&self.config.committing(group))?;
@@ -176,7 +176,8 @@ impl Admin {
         Ok(answer.elements().iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
     }
 
-    fn partitions(&self, topic: &str) -> Result<Vec<i32>, KafkaError> {
+    /// The partitions, ascending, and the broker that answered.
+    fn partitions(&self, topic: &str) -> Result<(Vec<i32>, i32), KafkaError> {
         const DURING: &str = "asking for the topic";
         self.serve_events();
         let metadata =
@@ -191,12 +192,12 @@ impl Admin {
         }
         let mut partitions: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
         partitions.sort_unstable();
-        if partitions.is_empty() { Err(missing()) } else { Ok(partitions) }
+        if partitions.is_empty() { Err(missing()) } else { Ok((partitions, metadata.orig_broker_id())) }
     }
 
-    fn topic_id(&self, topic: &str) -> Result<Option<String>, KafkaError> {
+    fn topic_id(&self, topic: &str, broker: i32) -> Result<Option<String>, KafkaError> {
         const DURING: &str = "asking for the topic's id";
-        match describe_topic_id(self.asking.client(), topic, self.timeout) {
+        match describe_topic_id(self.asking.client(), topic, broker, self.timeout) {
             Ok(id) => Ok(id),
             Err(DescribeError::Failed { code: Code::UnsupportedFeature | Code::UnsupportedVersion, .. }) => Ok(None),
             Err(DescribeError::Failed { code: Code::UnknownTopicOrPartition | Code::UnknownTopic, .. }) => {

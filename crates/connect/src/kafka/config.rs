@@ -110,7 +110,8 @@ impl KafkaConfig {
     pub(super) fn reading(&self, partitions: usize) -> ClientConfig {
         let share = self.fetch_memory / u64::try_from(partitions.max(1)).unwrap_or(u64::MAX);
         let queue_kib = (share / 1024).clamp(512, 1 << 20);
-        let fetch_bytes = (queue_kib * 1024 / 2).clamp(256 << 10, 8 << 20);
+        // Counted compressed, while the queue counts records: a small fetch keeps what one answer unpacks to small.
+        let fetch_bytes = (queue_kib * 1024 / 8).clamp(64 << 10, 1 << 20);
         let mut config = self.base();
         config
             .set("isolation.level", self.isolation())
@@ -245,8 +246,8 @@ mod tests {
             assert_eq!(reading.get("queued.max.messages.kbytes"), Some(queue_kib));
             assert_eq!(reading.get("max.partition.fetch.bytes"), Some(fetch));
         };
-        check(64 << 20, 1, "65536", "8388608");
-        check(64 << 20, 16, "4096", "2097152");
-        check(1 << 20, 100, "512", "262144");
+        check(64 << 20, 1, "65536", "1048576");
+        check(64 << 20, 16, "4096", "524288");
+        check(1 << 20, 100, "512", "65536");
     }
 }

@@ -35,6 +35,10 @@ const MAX_BYTES: usize = 8 << 20;
 /// How long a failed partition waits for Kafka's numbers, to say what is missing.
 const FACTS: Duration = Duration::from_secs(5);
 
+/// After so many ticks without a single sign of the partition (its end is a sign), Kafka is asked whether it exists:
+/// librdkafka waits for it in silence.
+const SILENT_TICKS: u32 = 30;
+
 /// Answer to the question for a credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credit {
@@ -133,6 +137,8 @@ pub(super) struct PartitionReader {
     pub(super) sink: Box<dyn BatchSink>,
     pub(super) progress: Arc<Progress>,
     pub(super) shared: Arc<Shared>,
+    /// Ticks without any sign of the partition; `None` once there was one.
+    pub(super) silent: Option<u32>,
 }
 
 /// What one call of the queue brought.
@@ -194,8 +200,12 @@ impl PartitionReader {
                 return Some((batch, first.failure));
             }
             if first.slots == 0 {
+                if let Some(failure) = self.still_silent() {
+                    return Some((batch, Some(failure)));
+                }
                 continue;
             }
+            self.silent = None;
             // The last batch's size is the best guess of this one's, and saves growing step by step.
             batch.arena.reserve(bytes);
             batch.records.reserve(records);
@@ -203,6 +213,21 @@ impl PartitionReader {
             if failure.is_some() || !batch.range.is_empty() {
                 return Some((batch, failure));
             }
+        }
+    }
+
+    /// Counts a tick without a sign; says so when the partition turns out not to exist.
+    fn still_silent(&mut self) -> Option<KafkaError> {
+        let ticks = self.silent.as_mut()?;
+        *ticks += 1;
+        if *ticks < SILENT_TICKS {
+            return None;
+        }
+        *ticks = 0;
+        match watermarks(&self.consumer, &self.topic, self.partition, FACTS) {
+            Err(error @ KafkaError::NoPartition { .. }) => Some(error),
+            // It exists, or nobody answers: the fetches will tell.
+            _ => None,
         }
     }
 

@@ -133,6 +133,7 @@ impl Source {
                 sink,
                 progress: Arc::new(Progress::new(next)),
                 shared: Arc::clone(&self.shared),
+                silent: Some(0),
             });
         }
         self.consumer.incremental_assign(&list).map_err(|error| failed(error.to_string()))?;

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rand::{RngCore, SeedableRng, rngs::StdRng};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions},
@@ -158,10 +159,13 @@ fn a_partition_added_to_the_topic_is_seen_and_read() {
 #[test]
 fn memory_stays_bounded_without_credit() {
     let Some(mut bed) = Bed::real(2) else { return };
-    let payload = "x".repeat(10_000);
-    for partition in 0..2 {
-        bed.send(partition, (0..10_000).map(|_| payload.clone()));
+    let producer = Producer::new(&bed.config).unwrap();
+    let (mut random, mut payload) = (StdRng::seed_from_u64(1), vec![0; 10_000]);
+    for n in 0..20_000 {
+        random.fill_bytes(&mut payload);
+        producer.send(&bed.topic, Some(n % 2), None, Some(&payload), None).unwrap();
     }
+    producer.flush(PATIENCE).unwrap();
     bed.config = bed.config.with_fetch_memory(8 << 20);
     let credits = Arc::new(Credits::default());
     let before = resident_bytes();
