@@ -1,4 +1,52 @@
-#[allow(dead_code, unused_imports)]
-mod config;
+//! The composition root: command line, configuration, topology, HTTP.
 
-fn main() {}
+mod builtin;
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod http;
+mod layers;
+mod observe;
+mod run;
+mod signal;
+mod text;
+mod topology;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use config::{Config, Environment, LogFormat};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            eprintln!("lakeward: {exit}");
+            ExitCode::from(exit.code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Exit> {
+    if let Command::Validate { pipeline } = &cli.command {
+        return commands::validate::validate(pipeline);
+    }
+    let environment = Environment::of_process();
+    let config = Config::load(cli.config.as_deref(), &environment).map_err(|e| Exit::usage(e.to_string()))?;
+    observe::start_logs(config.log.level.as_str(), config.log.format == LogFormat::Json);
+    let system = actix::System::new();
+    system.block_on(async {
+        match cli.command {
+            Command::Run(args) => commands::run::run(config, args).await,
+            Command::Ledger { pipeline, json } => commands::ledger::ledger(&config, &pipeline, json).await,
+            Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
+            Command::Log(args) => commands::log::log(&config, &args).await,
+            Command::Validate { .. } => Ok(()),
+        }
+    })
+}

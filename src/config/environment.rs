@@ -28,10 +28,13 @@ impl Environment {
         Self { variables: owned.collect() }
     }
 
-    /// The `LAKEWARD_*` variables, by name. `LAKEWARD_CONFIG` names the file and is no setting.
+    /// The `LAKEWARD_*` variables, by name. `LAKEWARD_CONFIG` names the file, `LAKEWARD_CACHE` and `LAKEWARD_TEST_*`
+    /// are the scripts' and the tests'; none of them is a setting.
     pub fn overrides(&self) -> impl Iterator<Item = (&str, &str)> {
-        let ours =
-            self.variables.iter().filter(|(name, _)| name.starts_with("LAKEWARD_") && *name != "LAKEWARD_CONFIG");
+        let other = |name: &str| {
+            matches!(name, "LAKEWARD_CONFIG" | "LAKEWARD_CACHE") || name.starts_with("LAKEWARD_TEST_")
+        };
+        let ours = self.variables.iter().filter(move |(name, _)| name.starts_with("LAKEWARD_") && !other(name));
         ours.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 

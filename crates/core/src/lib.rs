@@ -4,7 +4,10 @@
 //! this crate and carries the decision out. The rules of exactness are cited by number (L1, E3, T2 …); the page
 //! `docs/PROTOCOL.md` explains them.
 
+pub mod bronze;
 pub mod decimal;
+pub mod decode;
+pub mod dedup;
 pub mod document;
 pub mod duration;
 pub mod expr;

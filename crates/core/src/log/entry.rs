@@ -44,7 +44,6 @@ pub struct LiveFile {
     /// Final path below the lake's root: `<layer>/<leaf>/part-<v>-<n>-<attempt8>.<ext>` (F1).
     pub path: String,
     /// The staged file it is renamed from, with length, checksum, rows and ranges.
-    #[serde(flatten)]
     pub staged: StagedFile,
 }
 
@@ -60,7 +59,7 @@ pub struct LayerChange {
 
 /// What an entry is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     /// A process takes the pipeline over (O1); its version is the claim.
     Claim {
@@ -183,7 +182,6 @@ pub struct Entry {
     #[serde(default)]
     pub requires: Vec<String>,
     /// What it is for.
-    #[serde(flatten)]
     pub kind: EntryKind,
     /// Hash of the definition that decided (`definitions/<hash>.json`).
     pub definition: String,
