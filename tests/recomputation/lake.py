@@ -116,5 +116,5 @@ def live_files(entries):
             files = live.setdefault(layer, {})
             for path in change.get("removed", []):
                 del files[path]
-            files.update({file["path"]: file for file in change["added"]})
+            files.update({file["path"]: {**file["staged"], "path": file["path"]} for file in change["added"]})
     return live
