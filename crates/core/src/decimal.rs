@@ -258,7 +258,8 @@ mod tests {
     fn numbers_are_read_exactly_or_refused_for_the_right_reason() {
         use DecimalError::{NotANumber, OutOfRange, TooManyDigits};
         let max = "9".repeat(38);
-        let cases: &[(&str, u8, i8, bool, Result<i128, DecimalError>)] = &[
+        type Case<'a> = (&'a str, u8, i8, bool, Result<i128, DecimalError>);
+        let cases: &[Case<'_>] = &[
             ("0", 10, 2, false, Ok(0)),
             ("-0.00", 10, 2, false, Ok(0)),
             ("12.5", 10, 2, false, Ok(1250)),

@@ -17,7 +17,7 @@ const AVG_INTEGER_SCALE: i8 = 6;
 /// Parses and types a measure.
 pub(super) fn compile(sql: &str, scope: &[Column]) -> Result<MeasureExpr, ExprError> {
     let parsed = parse::parse(sql)?;
-    let resolver = Resolver { sql, scope };
+    let resolver = Resolver::new(sql, scope);
     let ast::Expr::Function(function) = &parsed else {
         return Err(not_a_measure(resolver.at(&parsed)));
     };

@@ -102,7 +102,7 @@ impl Expr {
     /// A division of decimals is kept as an exact quotient until [`Expr::cast_to`] gives it a type, see
     /// [`Expr::needs_type`].
     pub fn compile(sql: &str, scope: &[Column]) -> Result<Self, ExprError> {
-        let root = Resolver { sql, scope }.resolve(&parse::parse(sql)?)?;
+        let root = Resolver::new(sql, scope).resolve(&parse::parse(sql)?)?;
         Ok(Self { root })
     }
 

@@ -1,6 +1,7 @@
 //! From sqlparser's tree to typed nodes: names become columns, operators get their operands' types, and what
 //! expressions don't do is refused with its place and a way out.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use sqlparser::ast::{self, BinaryOperator, InTarget, Spanned, UnaryOperator};
@@ -10,15 +11,35 @@ use super::promote::{self, arithmetic, cast, compare, condition, operand};
 use super::{ExprError, literal, parse, types};
 use crate::types::{Column, DataType};
 
+/// Operators within operators (as in a long chain of ORs) beyond this could exhaust the stack.
+const MAX_DEPTH: usize = 200;
+
 /// What names mean, and the text that positions refer to.
 pub(super) struct Resolver<'a> {
     pub(super) sql: &'a str,
     pub(super) scope: &'a [Column],
+    depth: Cell<usize>,
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    pub(super) fn new(sql: &'a str, scope: &'a [Column]) -> Self {
+        Self { sql, scope, depth: Cell::new(0) }
+    }
+
     /// The typed node of a parsed expression; it may be an exact quotient without a type.
     pub(super) fn resolve(&self, expr: &ast::Expr) -> Result<Node, ExprError> {
+        if self.depth.get() >= MAX_DEPTH {
+            let message =
+                format!("more than {MAX_DEPTH} operators within one another; use IN, or split it into several columns");
+            return Err(ExprError::new(self.at(expr), message));
+        }
+        self.depth.set(self.depth.get() + 1);
+        let node = self.resolve_form(expr);
+        self.depth.set(self.depth.get() - 1);
+        node
+    }
+
+    fn resolve_form(&self, expr: &ast::Expr) -> Result<Node, ExprError> {
         match expr {
             ast::Expr::Nested(inner) => self.resolve(inner),
             ast::Expr::Identifier(name) => self.column(name),
@@ -76,9 +97,31 @@ impl Resolver<'_> {
         ))
     }
 
-    /// Where an expression starts, as a character position.
+    /// Where an expression starts, as a character position. Walks to the left without recursion: sqlparser's own spans
+    /// visit every operand.
     pub(super) fn at(&self, expr: &ast::Expr) -> usize {
-        parse::position(self.sql, expr.span().start)
+        let mut leftmost = expr;
+        loop {
+            leftmost = match leftmost {
+                ast::Expr::BinaryOp { left: inner, .. }
+                | ast::Expr::Nested(inner)
+                | ast::Expr::UnaryOp { expr: inner, .. }
+                | ast::Expr::Cast { expr: inner, .. }
+                | ast::Expr::IsNull(inner)
+                | ast::Expr::IsNotNull(inner)
+                | ast::Expr::IsTrue(inner)
+                | ast::Expr::IsNotTrue(inner)
+                | ast::Expr::IsFalse(inner)
+                | ast::Expr::IsNotFalse(inner)
+                | ast::Expr::Between { expr: inner, .. }
+                | ast::Expr::In { expr: inner, .. }
+                | ast::Expr::Like { expr: inner, .. }
+                | ast::Expr::ILike { expr: inner, .. } => inner,
+                ast::Expr::Case { case_token, .. } => return parse::position(self.sql, case_token.0.span.start),
+                ast::Expr::Function(function) => return parse::position(self.sql, function.name.span().start),
+                other => return parse::position(self.sql, other.span().start),
+            };
+        }
     }
 
     pub(super) fn column(&self, name: &ast::Ident) -> Result<Node, ExprError> {

@@ -59,24 +59,27 @@ pub(super) fn negate(value: &Value, ty: DataType) -> Result<Value, ArrowError> {
 macro_rules! integer {
     ($name:ident, $arrow:ty, $native:ty, $ty:expr) => {
         fn $name(op: Arithmetic, left: &Value, right: &Value) -> Result<Value, ArrowError> {
-            let apply = |f: fn($native, $native) -> Option<$native>| {
-                value::binary::<$arrow, $arrow, $arrow>(left, right, $ty, move |a, b| {
-                    f(a, b).ok_or(Cause::OutOfRange($ty))
-                })
-            };
-            let divide = |f: fn($native, $native) -> Option<$native>| {
-                value::binary::<$arrow, $arrow, $arrow>(left, right, $ty, move |a, b| match b {
-                    0 => Err(Cause::DivisionByZero),
-                    b => f(a, b).ok_or(Cause::OutOfRange($ty)),
-                })
-            };
+            // A function of its own per operation, so that each loop has its operation inlined.
+            fn apply(
+                left: &Value,
+                right: &Value,
+                f: impl Fn($native, $native) -> Option<$native>,
+            ) -> Result<Value, ArrowError> {
+                value::binary::<$arrow, $arrow, $arrow>(left, right, $ty, |a, b| f(a, b).ok_or(Cause::OutOfRange($ty)))
+            }
             match op {
-                Arithmetic::Add => apply(<$native>::checked_add),
-                Arithmetic::Subtract => apply(<$native>::checked_sub),
-                Arithmetic::Multiply => apply(<$native>::checked_mul),
-                Arithmetic::Divide => divide(<$native>::checked_div),
-                // The smallest integer % -1 is 0, as in Postgres, not an overflow.
-                Arithmetic::Remainder => divide(|a, b| Some(a.wrapping_rem(b))),
+                Arithmetic::Add => apply(left, right, <$native>::checked_add),
+                Arithmetic::Subtract => apply(left, right, <$native>::checked_sub),
+                Arithmetic::Multiply => apply(left, right, <$native>::checked_mul),
+                Arithmetic::Divide => value::binary::<$arrow, $arrow, $arrow>(left, right, $ty, |a, b| match b {
+                    0 => Err(Cause::DivisionByZero),
+                    b => a.checked_div(b).ok_or(Cause::OutOfRange($ty)),
+                }),
+                Arithmetic::Remainder => value::binary::<$arrow, $arrow, $arrow>(left, right, $ty, |a, b| match b {
+                    0 => Err(Cause::DivisionByZero),
+                    // The smallest integer % -1 is 0, as in Postgres, not an overflow.
+                    b => Ok(a.wrapping_rem(b)),
+                }),
             }
         }
     };
@@ -87,28 +90,31 @@ integer!(int64, Int64Type, i64, DataType::Int64);
 
 /// IEEE doubles; like Postgres a division by zero and an overflow to infinity fail.
 fn float64(op: Arithmetic, left: &Value, right: &Value) -> Result<Value, ArrowError> {
-    let ty = DataType::Float64;
-    let apply = |f: fn(f64, f64) -> f64| {
-        value::binary::<Float64Type, Float64Type, Float64Type>(left, right, ty, move |a, b| {
+    fn apply(left: &Value, right: &Value, f: impl Fn(f64, f64) -> f64) -> Result<Value, ArrowError> {
+        value::binary::<Float64Type, Float64Type, Float64Type>(left, right, DataType::Float64, |a, b| {
             let result = f(a, b);
-            if result.is_infinite() && a.is_finite() && b.is_finite() { Err(Cause::OutOfRange(ty)) } else { Ok(result) }
+            let overflow = result.is_infinite() && a.is_finite() && b.is_finite();
+            if overflow { Err(Cause::OutOfRange(DataType::Float64)) } else { Ok(result) }
         })
-    };
-    match op {
-        Arithmetic::Add => apply(|a, b| a + b),
-        Arithmetic::Subtract => apply(|a, b| a - b),
-        Arithmetic::Multiply => apply(|a, b| a * b),
-        Arithmetic::Divide | Arithmetic::Remainder => {
-            value::binary::<Float64Type, Float64Type, Float64Type>(left, right, ty, |a, b| {
-                let result = a / b;
-                match b {
-                    0.0 if !a.is_nan() => Err(Cause::DivisionByZero),
-                    _ if result.is_infinite() && a.is_finite() => Err(Cause::OutOfRange(ty)),
-                    _ => Ok(result),
-                }
-            })
-        }
     }
+    match op {
+        Arithmetic::Add => apply(left, right, |a, b| a + b),
+        Arithmetic::Subtract => apply(left, right, |a, b| a - b),
+        Arithmetic::Multiply => apply(left, right, |a, b| a * b),
+        Arithmetic::Divide | Arithmetic::Remainder => float64_quotient(left, right),
+    }
+}
+
+fn float64_quotient(left: &Value, right: &Value) -> Result<Value, ArrowError> {
+    let ty = DataType::Float64;
+    value::binary::<Float64Type, Float64Type, Float64Type>(left, right, ty, |a, b| {
+        let result = a / b;
+        match b {
+            0.0 if !a.is_nan() => Err(Cause::DivisionByZero),
+            _ if result.is_infinite() && a.is_finite() => Err(Cause::OutOfRange(ty)),
+            _ => Ok(result),
+        }
+    })
 }
 
 fn decimal(op: Arithmetic, left: Typed, right: Typed, ty: DataType, precision: u8) -> Result<Value, ArrowError> {
