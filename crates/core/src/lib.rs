@@ -8,6 +8,7 @@ pub mod bronze;
 pub mod decimal;
 pub mod decode;
 pub mod expr;
+pub mod generate;
 pub mod ids;
 pub mod json_line;
 pub mod log;
