@@ -1,6 +1,6 @@
 //! Deterministic records for a feed, from a generator file: the same file, seed and ratios give the same records.
 //!
-//! Promises: every record that isn't broken on purpose decodes under the feed's pipeline. Does not do: rates, clocks,
+//! Promises: every record that isn't broken on purpose is one JSON object. Does not do: rates, clocks,
 //! Kafka; time is an argument.
 
 mod broken;

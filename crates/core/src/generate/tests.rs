@@ -118,3 +118,39 @@ fn skew_makes_the_first_value_of_a_skewed_member_hot() {
     assert!(hot(0.0) < 100);
     assert!((1800..2200).contains(&hot(0.5)));
 }
+
+#[test]
+fn a_formula_is_exact_over_the_members_before_it() {
+    let formula = "[[member]]\nname = \"total\"\nsql = \"count * price * (1 - cut)\"\nscale = 2\n";
+    let spec = GeneratorSpec::parse(&format!("{PLAIN}{formula}")).unwrap();
+    let mut generator = Generator::new(&spec, 3, Ratios::default());
+    for _ in 0..2000 {
+        let payload = generator.next(NOW).payload;
+        let value: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&payload).unwrap();
+        let number = |name: &str| value[name].as_f64().unwrap();
+        let expected = number("count") * number("price") * (1.0 - number("cut"));
+        assert!((number("total") - expected).abs() < 0.005_001, "{value:?}");
+    }
+}
+
+/// Every generator file of the project is accepted, and each of its records is an object without a null.
+#[test]
+fn generator_files_of_the_project_are_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipelines");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.to_string_lossy().ends_with(".generator.toml") {
+            continue;
+        }
+        let spec = GeneratorSpec::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let mut generator = Generator::new(&spec, 1, Ratios::default());
+        for _ in 0..3000 {
+            let payload = generator.next(NOW).payload;
+            let value: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&payload).unwrap();
+            assert!(value.values().all(|value| !value.is_null()), "{value:?}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
