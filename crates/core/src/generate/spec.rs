@@ -122,7 +122,7 @@ impl GeneratorSpec {
 
 fn rule(member: &FileMember, before: &[Member]) -> Result<Rule, String> {
     let mut rules: Vec<Result<Rule, String>> = Vec::new();
-    rules.extend(member.sequence.as_deref().map(|format| Rule::sequence(format)));
+    rules.extend(member.sequence.as_deref().map(Rule::sequence));
     rules.extend(member.numbered.as_ref().map(|(format, count)| Rule::numbered(format, *count, member.skewed)));
     rules.extend(member.choice.as_ref().map(|values| choice(member, values, before)));
     rules.extend(member.numbers.as_ref().map(|texts| numbers(texts)));
