@@ -257,18 +257,11 @@ pub(crate) fn write_micros(out: &mut Vec<u8>, micros: Option<i64>) {
 }
 
 fn write_time(out: &mut Vec<u8>, micros: Option<i64>, digits: usize) {
-    let date = |us: i64| {
-        let days = i32::try_from(us.div_euclid(86_400_000_000)).ok()?;
-        NaiveDate::from_num_days_from_ce_opt(days.checked_add(719_163)?).map(|date| (us, date))
-    };
+    let date = |us: i64| calendar_date(us.div_euclid(86_400_000_000)).map(|date| (us, date));
     let Some((us, date)) = micros.and_then(date) else { return out.extend_from_slice(b"null") };
     let (seconds, fraction) = (us.div_euclid(1_000_000).rem_euclid(86_400), us.rem_euclid(1_000_000));
     out.push(b'"');
-    write_padded(out, date.year().into(), 4);
-    out.push(b'-');
-    write_padded(out, date.month().into(), 2);
-    out.push(b'-');
-    write_padded(out, date.day().into(), 2);
+    write_calendar(out, date);
     out.push(b'T');
     write_padded(out, seconds / 3600, 2);
     out.push(b':');
@@ -278,6 +271,26 @@ fn write_time(out: &mut Vec<u8>, micros: Option<i64>, digits: usize) {
     out.push(b'.');
     write_padded(out, if digits == 3 { fraction / 1000 } else { fraction }, digits);
     out.extend_from_slice(b"Z\"");
+}
+
+/// Writes a date as `"2026-01-02"`, or `null` where the calendar has none.
+pub(crate) fn write_date(out: &mut Vec<u8>, days: i64) {
+    let Some(date) = calendar_date(days) else { return out.extend_from_slice(b"null") };
+    out.push(b'"');
+    write_calendar(out, date);
+    out.push(b'"');
+}
+
+fn calendar_date(days: i64) -> Option<NaiveDate> {
+    NaiveDate::from_num_days_from_ce_opt(i32::try_from(days).ok()?.checked_add(719_163)?)
+}
+
+fn write_calendar(out: &mut Vec<u8>, date: NaiveDate) {
+    write_padded(out, date.year().into(), 4);
+    out.push(b'-');
+    write_padded(out, date.month().into(), 2);
+    out.push(b'-');
+    write_padded(out, date.day().into(), 2);
 }
 
 /// Writes the last `width` (at most 8) digits of a value that isn't negative.

@@ -11,7 +11,7 @@ pub mod dedup;
 pub mod document;
 pub mod duration;
 pub mod expr;
-pub mod idle;
+pub mod generate;
 pub mod ids;
 pub mod json_line;
 pub mod kpi;

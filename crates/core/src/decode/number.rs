@@ -146,7 +146,6 @@ mod tests {
         check(&format!("1.{}", "1".repeat(100_000)), 2, true, Ok(111));
         check(&format!("0.{}1", "0".repeat(100_000)), 2, true, Ok(0));
         check(&format!("0.{}1e100002", "0".repeat(100_000)), 2, true, Ok(1000));
-        assert!(decimal("170141183460469231731687303715884105727.5", 38, 0, true).is_err());
         assert_eq!(decimal(&"9".repeat(38), 38, 0, false).unwrap(), 10_i128.pow(38) - 1);
         assert!(decimal(&format!("1{}", "0".repeat(38)), 38, 0, false).is_err());
     }
