@@ -241,7 +241,7 @@ mod tests {
             ("[owner]\nlease_expiry = \"1s\"", "lakeward.toml:2:16: owner.lease_expiry: must be longer"),
             (
                 "[kafka.options]\n\"group.id\" = \"x\"",
-                "lakeward.toml:2:1: kafka.options.group.id: the engine sets group.id",
+                "lakeward.toml:2:1: kafka.options.\"group.id\": the engine sets group.id",
             ),
             ("[mart]\nurl = \"${env:NOT_SET}\"", "mart.url: the environment variable NOT_SET is not set"),
             ("[lake\n", "lakeward.toml:1:"),

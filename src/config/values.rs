@@ -148,7 +148,7 @@ pub fn lake_url(text: &str) -> Parsed<Option<Url>> {
     match text.split_once("://") {
         None if text.is_empty() => Ok(None),
         None => Ok(Some(Url::new(format!("file://{text}")))),
-        Some(("file", path)) if path.is_empty() => Err(Refusal::new("names no folder; write file:///folder")),
+        Some(("file", "")) => Err(Refusal::new("names no folder; write file:///folder")),
         Some(("hdfs", rest)) if rest.starts_with('/') || rest.is_empty() => {
             Err(Refusal::new("names no host; write hdfs://namenode:8020/folder"))
         }
