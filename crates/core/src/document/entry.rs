@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
-use super::place::byte_of_character;
+use super::place::{byte_of_character, line_and_column};
 use super::suggest::nearest;
 use super::{Document, Section};
 use crate::duration::parse_duration;
@@ -41,6 +41,13 @@ impl<'d> Entry<'d> {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// `file:line:column` of the value.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let (line, column) = line_and_column(self.document.text, self.span.start);
+        format!("{}:{line}:{column}", self.document.file)
     }
 
     /// The text, if the value is a string; complains otherwise.

@@ -69,7 +69,10 @@ impl<'d> Section<'d> {
         self.document.complain(self.start, &self.key, message.into(), None);
     }
 
+    /// The key of an entry; names that TOML would quote are quoted, so that a message shows every character.
     fn dotted(&self, name: &str) -> String {
-        if self.key.is_empty() { name.to_owned() } else { format!("{}.{name}", self.key) }
+        let bare = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+        let name = if bare { name.to_owned() } else { format!("{name:?}") };
+        if self.key.is_empty() { name } else { format!("{}.{name}", self.key) }
     }
 }

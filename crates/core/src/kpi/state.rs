@@ -140,10 +140,7 @@ pub fn compact(
 /// By window, key and partition.
 type Slices<'a> = BTreeMap<(EventTime, &'a [u8], i32), Increment>;
 
-fn merge_slice<'a>(
-    slices: &mut Slices<'a>,
-    increment: &'a Increment,
-) -> Result<(), MergeError> {
+fn merge_slice<'a>(slices: &mut Slices<'a>, increment: &'a Increment) -> Result<(), MergeError> {
     let slice = (increment.window, &*increment.key, increment.partition);
     match slices.get_mut(&slice) {
         Some(base) => base.accs.merge(&increment.accs),

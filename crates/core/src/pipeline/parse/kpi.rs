@@ -66,9 +66,6 @@ fn read_kpi<'d>(section: &Section<'d>, name: &str, pipeline: &str, rows: &Scope,
     for column in key.iter().filter_map(|&index| rows.columns.get(index)) {
         scope.push(Column::new(&column.name, column.ty, false));
         names.hold(&column.name, "a key column");
-        if let Err(why) = check_reserved_in_kpi(&column.name) {
-            section.complain(why);
-        }
     }
     let measures = read_measures(section, rows, &mut scope, &mut names);
     let derived = read_derived(section, &mut scope, &mut names);
@@ -116,6 +113,7 @@ fn read_window(entry: &Entry<'_>) -> Option<Window> {
 
 fn makes_a_key(name: &str, column: &Column) -> Result<(), String> {
     no_float(name, column)?;
+    check_reserved_in_kpi(name)?;
     if column.nullable && column.ty != DataType::String {
         return Err(format!(
             "\"{name}\" is {} and may be NULL; a key column is a string, or a column that is never NULL",

@@ -48,7 +48,12 @@ impl Scope {
     /// The expression, converted to its declared type; complains at the exact place of what is wrong.
     pub(super) fn compile(&self, text: &SqlText<'_>) -> Option<Expr> {
         let expr = self.checked(text, Expr::compile(text.sql, &self.columns))?;
-        let Some((type_entry, ty)) = &text.ty else { return Some(expr) };
+        let Some((type_entry, ty)) = &text.ty else {
+            return match expr.needs_type() {
+                Some(refusal) => self.checked(text, Err(refusal)),
+                None => Some(expr),
+            };
+        };
         match expr.cast_to(*ty) {
             Ok(expr) => Some(expr),
             Err(error) => {

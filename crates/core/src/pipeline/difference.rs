@@ -1,0 +1,173 @@
+//! How two definitions differ, for people, and whether a running log can take the difference up (H4).
+
+use serde_json::Value;
+
+use super::Pipeline;
+
+/// What a changed definition asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Change {
+    /// The definitions decide alike.
+    None,
+    /// New KPIs, or new fields that may be NULL: taken up from an entry on.
+    Additive,
+    /// Rows or KPIs would be decided otherwise: only a rebuild keeps the log's numbers true.
+    Rebuild,
+}
+
+impl Pipeline {
+    /// What differs between two definitions, one sentence each; empty when they are equal.
+    #[must_use]
+    pub fn differences(old: &Value, new: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        compare("", old, new, &mut found);
+        found
+    }
+
+    /// Whether `new` only adds to `old`.
+    pub fn change(old: &Value, new: &Value) -> Change {
+        if old == new {
+            Change::None
+        } else if without_additions(old, new).as_ref() == Some(old) {
+            Change::Additive
+        } else {
+            Change::Rebuild
+        }
+    }
+}
+
+fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
+    match (old, new) {
+        _ if old == new => {}
+        (Value::Object(was), Value::Object(is)) => {
+            for (key, value) in was {
+                match is.get(key) {
+                    Some(other) => compare(&join(path, key), value, other, found),
+                    None => found.push(format!("{}: removed (was {})", join(path, key), shown(value))),
+                }
+            }
+            for (key, value) in is.iter().filter(|(key, _)| !was.contains_key(*key)) {
+                found.push(format!("{}: added ({})", join(path, key), shown(value)));
+            }
+        }
+        (Value::Array(was), Value::Array(is)) if named(was) && named(is) => compare_named(path, was, is, found),
+        (Value::Null, is) => found.push(format!("{path}: added ({})", shown(is))),
+        (was, Value::Null) => found.push(format!("{path}: removed (was {})", shown(was))),
+        (was, is) => found.push(format!("{path}: was {}, is {}", shown(was), shown(is))),
+    }
+}
+
+fn compare_named(path: &str, old: &[Value], new: &[Value], found: &mut Vec<String>) {
+    for value in old {
+        match find(new, name(value)) {
+            Some(other) => compare(&join(path, name(value)), value, other, found),
+            None => found.push(format!("{}: removed", join(path, name(value)))),
+        }
+    }
+    for value in new.iter().filter(|value| find(old, name(value)).is_none()) {
+        found.push(format!("{}: added", join(path, name(value))));
+    }
+    let kept = |from: &[Value], other: &[Value]| -> Vec<String> {
+        from.iter().map(name).filter(|n| find(other, n).is_some()).map(str::to_owned).collect()
+    };
+    let (was, is) = (kept(old, new), kept(new, old));
+    if was != is {
+        found.push(format!("{path}: the order was {}, is {}", was.join(", "), is.join(", ")));
+    }
+}
+
+/// `new` less the KPIs and nullable fields that `old` doesn't have, as far as it has the form of a definition.
+fn without_additions(old: &Value, new: &Value) -> Option<Value> {
+    let mut reduced = new.clone();
+    let had = |section: &str, n: &str| old.get(section)?.as_array().and_then(|list| find(list, n));
+    let fields = reduced.get_mut("fields")?.as_array_mut()?;
+    let optional = |field: &Value| field.get("required") == Some(&Value::Bool(false));
+    fields.retain(|field| had("fields", name(field)).is_some() || !optional(field));
+    reduced.get_mut("kpis")?.as_array_mut()?.retain(|kpi| had("kpis", name(kpi)).is_some());
+    let layers = reduced.get_mut("layers")?.as_array_mut()?;
+    layers.retain(|layer| had("layers", name(layer)).is_some() || layer.get("kpi").is_none());
+    Some(reduced)
+}
+
+fn named(list: &[Value]) -> bool {
+    !list.is_empty() && list.iter().all(|value| value.get("name").is_some())
+}
+
+fn find<'v>(list: &'v [Value], wanted: &str) -> Option<&'v Value> {
+    list.iter().find(|value| name(value) == wanted)
+}
+
+fn name(value: &Value) -> &str {
+    value.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => format!("[{}]", list.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn definition(fields: Value, kpis: Value) -> Value {
+        let kpi_layers = kpis
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|kpi| json!({"name": format!("gold/{}", kpi["name"]), "kpi": kpi["name"]}));
+        json!({ "fields": fields, "kpis": kpis, "layers": kpi_layers.collect::<Vec<_>>(), "dedup": null })
+    }
+
+    fn field(name: &str, ty: &str, required: bool) -> Value {
+        json!({ "name": name, "type": ty, "required": required })
+    }
+
+    #[test]
+    fn only_new_kpis_and_new_optional_fields_are_additive() {
+        let (id, amount) = (field("id", "string", true), field("amount", "int32", false));
+        let old = definition(json!([id]), json!([{"name": "k", "key": ["id"]}]));
+        let cases = [
+            (definition(json!([id]), json!([{"name": "k", "key": ["id"]}])), Change::None),
+            (definition(json!([id, amount]), json!([{"name": "k", "key": ["id"]}])), Change::Additive),
+            (
+                definition(json!([id]), json!([{"name": "k", "key": ["id"]}, {"name": "z", "key": []}])),
+                Change::Additive,
+            ),
+            (
+                definition(json!([id, field("amount", "int32", true)]), json!([{"name": "k", "key": ["id"]}])),
+                Change::Rebuild,
+            ),
+            (definition(json!([field("id", "int64", true)]), json!([{"name": "k", "key": ["id"]}])), Change::Rebuild),
+            (definition(json!([id]), json!([{"name": "k", "key": []}])), Change::Rebuild),
+            (definition(json!([id]), json!([])), Change::Rebuild),
+        ];
+        for (new, change) in cases {
+            assert_eq!(Pipeline::change(&old, &new), change, "{new}");
+        }
+    }
+
+    #[test]
+    fn differences_name_what_was_and_what_is() {
+        let old = json!({"fields": [field("a", "int32", true), field("b", "string", true)], "dedup": null});
+        let new = json!({"fields": [field("b", "string", true), field("a", "int64", true), field("c", "date", false)],
+            "dedup": {"within": "1h"}});
+        let expected = [
+            "fields.a.type: was int32, is int64",
+            "fields.c: added",
+            "fields: the order was a, b, is b, a",
+            "dedup: added ({\"within\":\"1h\"})",
+        ];
+        assert_eq!(Pipeline::differences(&old, &new), expected);
+        assert!(Pipeline::differences(&old, &old).is_empty());
+    }
+}
