@@ -310,3 +310,6 @@ fn span(times: impl Iterator<Item = EventTime>) -> Option<(EventTime, EventTime)
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod expression_tests;

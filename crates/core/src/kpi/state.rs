@@ -122,7 +122,7 @@ pub fn compact(
     drop_window: impl Fn(&str, EventTime) -> bool,
     dedup_horizon: impl Fn(i32) -> EventTime,
 ) -> Result<StateIncrements, StateError> {
-    let mut kpis: BTreeMap<&str, BTreeMap<(EventTime, &[u8], i32), Increment>> = BTreeMap::new();
+    let mut kpis: BTreeMap<&str, Slices<'_>> = BTreeMap::new();
     for (name, increments) in objects.iter().flat_map(|object| &object.kpis) {
         let slices = kpis.entry(name).or_default();
         for increment in increments.iter().filter(|i| !drop_window(name, i.window)) {
@@ -137,10 +137,10 @@ pub fn compact(
     Ok(StateIncrements { kpis: kpis.collect(), dedup })
 }
 
-fn merge_slice<'a>(
-    slices: &mut BTreeMap<(EventTime, &'a [u8], i32), Increment>,
-    increment: &'a Increment,
-) -> Result<(), MergeError> {
+/// By window, key and partition.
+type Slices<'a> = BTreeMap<(EventTime, &'a [u8], i32), Increment>;
+
+fn merge_slice<'a>(slices: &mut Slices<'a>, increment: &'a Increment) -> Result<(), MergeError> {
     let slice = (increment.window, &*increment.key, increment.partition);
     match slices.get_mut(&slice) {
         Some(base) => base.accs.merge(&increment.accs),
