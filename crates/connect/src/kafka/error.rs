@@ -1,0 +1,202 @@
+//! What can go wrong with Kafka, said with who must act.
+
+use rdkafka::{error::KafkaError as Rd, types::RDKafkaErrorCode as Code};
+
+/// A failure of Kafka, its configuration, or what a topic holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KafkaError {
+    /// The user named an option that librdkafka doesn't know.
+    #[error("kafka option `{option}` is unknown to librdkafka; see its CONFIGURATION page for the names")]
+    UnknownOption {
+        /// The option.
+        option: String,
+    },
+    /// The user gave an option a value that it can't have.
+    #[error("kafka option `{option}`: {reason}")]
+    BadOption {
+        /// The option.
+        option: String,
+        /// librdkafka's reason; the value is not repeated, it may be a secret.
+        reason: String,
+    },
+    /// The option decides exactness, so it isn't the user's to set.
+    #[error("kafka option `{option}` is set by lakeward itself; remove it")]
+    ReservedOption {
+        /// The option.
+        option: String,
+    },
+    /// No brokers are configured.
+    #[error("kafka brokers are not configured; set [kafka] brokers, for example \"localhost:9092\"")]
+    NoBrokers,
+    /// The topic doesn't exist.
+    #[error("topic `{topic}` does not exist; create it, or correct [source] topic in the pipeline")]
+    NoTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// The topic has no such partition (any more).
+    #[error("topic `{topic}` has no partition {partition}; was the topic deleted and created again?")]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// Kafka no longer holds the next offset to fetch (H4, GAP).
+    #[error(
+        "GAP: partition {partition} of `{topic}` begins at offset {low}, but {wanted} is next: retention has deleted \
+         {} offsets that were never read",
+        low - wanted
+    )]
+    Gap {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The next offset to fetch.
+        wanted: i64,
+        /// The lowest offset that Kafka still holds.
+        low: i64,
+    },
+    /// Kafka ends below the next offset to fetch (H4, TRUNCATED).
+    #[error(
+        "TRUNCATED: partition {partition} of `{topic}` ends at offset {high}, but {wanted} is next: the topic lost \
+         records, or was deleted and created again"
+    )]
+    Truncated {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The next offset to fetch.
+        wanted: i64,
+        /// The offset behind the last record that Kafka holds.
+        high: i64,
+    },
+    /// No broker answers. Retrying may help.
+    #[error("kafka at {brokers} does not answer ({during}): {reason}")]
+    Unreachable {
+        /// The bootstrap servers.
+        brokers: String,
+        /// What was asked.
+        during: String,
+        /// librdkafka's reason.
+        reason: String,
+    },
+    /// The brokers refuse us: wrong password, certificate or rights.
+    #[error("kafka refuses ({during}): {reason}; check credentials, certificates and ACLs")]
+    Refused {
+        /// What was asked.
+        during: String,
+        /// The reason.
+        reason: String,
+    },
+    /// A partition can't be read on: damaged data, or an answer that must not be skipped.
+    #[error("partition {partition} of `{topic}` can't be read at offset {offset}: {reason}")]
+    Partition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The next offset to fetch.
+        offset: i64,
+        /// librdkafka's reason.
+        reason: String,
+    },
+    /// Records sent were not taken by the brokers.
+    #[error("{failed} records were not delivered; the first because: {first}")]
+    Undelivered {
+        /// How many.
+        failed: u64,
+        /// The first one's reason.
+        first: String,
+    },
+    /// Anything else that librdkafka reports.
+    #[error("kafka client failed ({during}): {reason}")]
+    Client {
+        /// What was asked.
+        during: String,
+        /// librdkafka's reason.
+        reason: String,
+    },
+}
+
+impl KafkaError {
+    /// The coded reason by which a start is refused or a process stops itself.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownOption { .. } | Self::BadOption { .. } | Self::ReservedOption { .. } | Self::NoBrokers => {
+                "KAFKA_CONFIG"
+            }
+            Self::NoTopic { .. } | Self::NoPartition { .. } => "NO_TOPIC",
+            Self::Gap { .. } => "GAP",
+            Self::Truncated { .. } => "TRUNCATED",
+            Self::Unreachable { .. } => "KAFKA_UNREACHABLE",
+            Self::Refused { .. } => "KAFKA_REFUSED",
+            Self::Partition { .. } => "KAFKA_PARTITION",
+            Self::Undelivered { .. } => "KAFKA_UNDELIVERED",
+            Self::Client { .. } => "KAFKA_CLIENT",
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+/// Whether librdkafka goes on by itself after this code.
+pub(super) fn is_transient(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::RequestTimedOut
+            | Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::BrokerNotAvailable
+            | Code::NetworkException
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+            | Code::WaitingForCoordinator
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::OffsetNotAvailable
+            | Code::Retry
+    )
+}
+
+/// Whether the code says that the brokers don't let us in.
+pub(super) fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::SSL
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+    )
+}
+
+/// A failure of setting up a client: the option's name is kept, its value never.
+pub(super) fn of_setup(error: &Rd) -> KafkaError {
+    match error {
+        Rd::ClientConfig(result, reason, option, value) => {
+            let unknown = *result == rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
+            if unknown {
+                return KafkaError::UnknownOption { option: option.clone() };
+            }
+            let reason = if value.is_empty() { reason.clone() } else { reason.replace(value.as_str(), "***") };
+            KafkaError::BadOption { option: option.clone(), reason }
+        }
+        other => KafkaError::Client { during: "client setup".to_owned(), reason: other.to_string() },
+    }
+}
