@@ -36,15 +36,15 @@ pub enum DescribeError {
     },
 }
 
-/// Asks `broker` for the id of `topic`, as Kafka's tools print it. `None`: the brokers keep no topic ids. Any broker
-/// knows it; by itself librdkafka would wait for the controller, which may be away, or not be told (the mock cluster).
+/// Asks for the id of `topic`, as Kafka's tools print it. `None`: the brokers keep no topic ids. Any `broker` knows it;
+/// without one librdkafka waits for the controller, which may be away, or not be told (the mock cluster).
 ///
 /// # Errors
 /// The topic doesn't exist, may not be described, or nobody answers within `timeout`.
 pub fn describe_topic_id<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
-    broker: i32,
+    broker: Option<i32>,
     timeout: Duration,
 ) -> Result<Option<String>, DescribeError> {
     let name = CString::new(topic).map_err(|_| DescribeError::TopicName)?;
@@ -64,7 +64,7 @@ pub fn describe_topic_id<C: ClientContext>(
 struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
 
 impl Options {
-    fn new<C: ClientContext>(client: &Client<C>, broker: i32, timeout_ms: i32) -> Result<Self, DescribeError> {
+    fn new<C: ClientContext>(client: &Client<C>, broker: Option<i32>, timeout_ms: i32) -> Result<Self, DescribeError> {
         // SAFETY: the client is alive.
         let raw = unsafe {
             rd::rd_kafka_AdminOptions_new(
@@ -75,13 +75,13 @@ impl Options {
         let options = Self(NonNull::new(raw).ok_or(DescribeError::NotSent)?);
         let (raw, no_text) = (options.0.as_ptr(), ptr::null_mut::<c_char>());
         // SAFETY: the options are ours; a null text buffer of size 0 is never written to.
-        let answers = unsafe {
-            [
-                rd::rd_kafka_AdminOptions_set_request_timeout(raw, timeout_ms, no_text, 0),
-                rd::rd_kafka_AdminOptions_set_broker(raw, broker, no_text, 0),
-            ]
+        let timeout = unsafe { rd::rd_kafka_AdminOptions_set_request_timeout(raw, timeout_ms, no_text, 0) };
+        let target = match broker {
+            // SAFETY: as above.
+            Some(broker) => unsafe { rd::rd_kafka_AdminOptions_set_broker(raw, broker, no_text, 0) },
+            None => rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
         };
-        let fine = answers.iter().all(|answer| *answer == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+        let fine = [timeout, target].iter().all(|set| *set == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
         if fine { Ok(options) } else { Err(DescribeError::NotSent) }
     }
 }

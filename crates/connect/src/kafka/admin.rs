@@ -176,8 +176,8 @@ impl Admin {
         Ok(answer.elements().iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
     }
 
-    /// The partitions, ascending, and the broker that answered.
-    fn partitions(&self, topic: &str) -> Result<(Vec<i32>, i32), KafkaError> {
+    /// The partitions, ascending, and a broker that is there: the one that answered, where its id is known yet.
+    fn partitions(&self, topic: &str) -> Result<(Vec<i32>, Option<i32>), KafkaError> {
         const DURING: &str = "asking for the topic";
         self.serve_events();
         let metadata =
@@ -192,10 +192,12 @@ impl Admin {
         }
         let mut partitions: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
         partitions.sort_unstable();
-        if partitions.is_empty() { Err(missing()) } else { Ok((partitions, metadata.orig_broker_id())) }
+        let answered = Some(metadata.orig_broker_id()).filter(|id| *id >= 0);
+        let broker = answered.or_else(|| metadata.brokers().first().map(|broker| broker.id()));
+        if partitions.is_empty() { Err(missing()) } else { Ok((partitions, broker)) }
     }
 
-    fn topic_id(&self, topic: &str, broker: i32) -> Result<Option<String>, KafkaError> {
+    fn topic_id(&self, topic: &str, broker: Option<i32>) -> Result<Option<String>, KafkaError> {
         const DURING: &str = "asking for the topic's id";
         match describe_topic_id(self.asking.client(), topic, broker, self.timeout) {
             Ok(id) => Ok(id),

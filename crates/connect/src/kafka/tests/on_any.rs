@@ -30,26 +30,18 @@ fn a_record_arrives_with_all_its_parts() {
         assert_eq!(producer.delivered(), 3);
 
         let (source, mut received) = bed.source(vec![(0, 0)], &Credits::plenty());
-        let mut records = Vec::new();
-        for batch in received.records(3) {
-            for record in &batch.records {
-                records.push((
-                    record.clone(),
-                    batch.key(record).map(<[u8]>::to_vec),
-                    batch.payload(record).map(<[u8]>::to_vec),
-                ));
-            }
-        }
-        let timestamps: Vec<i64> = records.iter().map(|(record, ..)| record.timestamp_ms).collect();
+        let batches = received.records(3);
+        let records: Vec<_> = batches.iter().flat_map(|b| b.records.iter().map(move |record| (b, record))).collect();
+        let timestamps: Vec<i64> = records.iter().map(|(_, record)| record.timestamp_ms).collect();
         assert_eq!(timestamps, [1_700_000_000_123, 1_700_000_000_456, 1]);
-        let parts: Vec<_> = records.iter().map(|(_, key, payload)| (key.as_deref(), payload.as_deref())).collect();
-        let expected: [(Option<&[u8]>, Option<&[u8]>); 3] =
-            [(Some(b"k"), Some(b"{}")), (Some(b""), None), (None, Some(b""))];
-        assert_eq!(parts, expected);
+        let keys: Vec<_> = records.iter().map(|(batch, record)| batch.key(record)).collect();
+        assert_eq!(keys, [Some(&b"k"[..]), Some(b""), None]);
+        let payloads: Vec<_> = records.iter().map(|(batch, record)| batch.payload(record)).collect();
+        assert_eq!(payloads, [Some(&b"{}"[..]), None, Some(b"")]);
         let header = |key: &str, value: Option<&[u8]>| Header { key: key.to_owned(), value: value.map(<[u8]>::to_vec) };
         let expected = [header("shop", Some(b"a")), header("none", None), header("shop", Some(b""))];
-        assert_eq!(records[0].0.headers.as_deref(), Some(expected.as_slice()));
-        assert_eq!(records[1].0.headers, None);
+        assert_eq!(records[0].1.headers.as_deref(), Some(expected.as_slice()));
+        assert_eq!(records[1].1.headers, None);
         assert_eq!(source.stop(PATIENCE), Stopped::Clean);
     });
 }

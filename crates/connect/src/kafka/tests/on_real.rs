@@ -180,6 +180,26 @@ fn memory_stays_bounded_without_credit() {
     assert_eq!(source.stop(PATIENCE), Stopped::Clean);
 }
 
+/// Kill and restart the broker by hand while it runs: `--ignored --nocapture`, about 25 s.
+#[test]
+#[ignore = "needs a hand at the broker"]
+fn reading_goes_on_while_the_broker_is_killed_and_restarted() {
+    let Some(bed) = Bed::real(1) else { return };
+    let producer = Producer::new(&bed.config).unwrap();
+    let (source, mut received) = bed.source(vec![(0, 0)], &Credits::plenty());
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let count = 20_000;
+    for n in 0..count {
+        producer.send(&bed.topic, Some(0), None, Some(n.to_string().as_bytes()), None).unwrap();
+        never.recv_timeout(Duration::from_millis(1)).ok();
+    }
+    producer.flush(Duration::from_secs(120)).unwrap();
+    let texts: Vec<String> = texts(&received.records(count)).into_iter().map(|(_, text)| text).collect();
+    let expected: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+    assert!(texts == expected, "all of them, in order, once");
+    assert_eq!(source.stop(PATIENCE), Stopped::Clean);
+}
+
 /// The rates of writing and reading 432-byte records, by hand: `--ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
