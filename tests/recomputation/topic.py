@@ -1,5 +1,7 @@
 """Records as Kafka holds them: read_committed, one partition after the other, from an offset up to another."""
 
+import time
+
 from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, TopicPartition
 
 from .engine import Record
@@ -24,9 +26,13 @@ class Topic:
         consumer = Consumer(self.settings)
         try:
             consumer.assign([TopicPartition(self.name, partition, start if start > 0 else OFFSET_BEGINNING)])
+            deadline = time.monotonic() + PATIENCE
             while start < to:
-                messages = consumer.consume(10_000, timeout=PATIENCE)
-                if not messages:
+                # A short wait: consume() waits for all that it was asked for, also behind the partition's end.
+                messages = consumer.consume(10_000, timeout=0.1)
+                if messages:
+                    deadline = time.monotonic() + PATIENCE
+                elif time.monotonic() > deadline:
                     raise SystemExit(f"Kafka gave no record of partition {partition} in {PATIENCE} s")
                 for message in messages:
                     if message.error():
