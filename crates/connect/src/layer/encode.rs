@@ -4,6 +4,8 @@
 //! begun row groups together stay near the cap (E1), the largest row group is written out first. Blocks for
 //! milliseconds: call it off the arbiters.
 
+use std::sync::Arc;
+
 use arrow::{
     array::{AsArray, RecordBatch},
     compute::{concat_batches, max, min},

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use arrow::{
-    array::{ArrayRef, AsArray, StringArray, new_null_array},
+    array::{Array, ArrayRef, AsArray, StringArray, new_null_array},
     compute::{CastOptions, cast, cast_with_options},
     datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType},
     error::ArrowError,
