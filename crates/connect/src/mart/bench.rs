@@ -71,7 +71,7 @@ fn options() -> MartOptions {
 
 fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let nonce: u32 = rand::random();
+    let nonce = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
     format!("t_{}_{}_{nonce:08x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
