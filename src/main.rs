@@ -45,6 +45,7 @@ fn dispatch(cli: Cli) -> Result<(), Exit> {
             Command::Run(args) => commands::run::run(config, args).await,
             Command::Ledger { pipeline, json } => commands::ledger::ledger(&config, &pipeline, json).await,
             Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
+            Command::Generate(args) => commands::generate::generate(&config, &args),
             Command::Log(args) => commands::log::log(&config, &args).await,
             Command::Validate { .. } => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod generate;
 pub mod inspect;
 pub mod ledger;
 pub mod log;

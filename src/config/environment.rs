@@ -22,6 +22,7 @@ impl Environment {
     }
 
     /// The given variables.
+    #[cfg(test)]
     #[must_use]
     pub fn of(variables: &[(&str, &str)]) -> Self {
         let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

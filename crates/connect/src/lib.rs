@@ -1,2 +1,8 @@
+//! Hands: Kafka, lake stores, Parquet, Postgres, SQLite. Nothing here decides; nothing here knows an actor.
+
+pub mod host;
+pub mod kafka;
 pub mod lake;
 pub mod layer;
+pub mod log_store;
+pub mod mart;
