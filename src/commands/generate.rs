@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use lakeward_connect::kafka::{Admin, Producer};
+use lakeward_connect::kafka::{Admin, Created, Producer};
 use lakeward_core::generate::{GeneratedRecord, Generator, GeneratorSpec, Ratios};
 
 use super::run::kafka_config;
@@ -49,7 +49,9 @@ pub fn generate(config: &Config, args: &GenerateArgs) -> Result<(), Exit> {
             let failed = |e: lakeward_connect::kafka::KafkaError| Exit::unreachable(e.to_string());
             let admin = Admin::new(&kafka, ASK).map_err(failed)?;
             let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
-            admin.create_topic(&topic, partitions, 1).map_err(failed)?;
+            if admin.create_topic(&topic, partitions, 1).map_err(failed)? == Created::Created {
+                eprintln!("created topic {topic} with {partitions} partitions");
+            }
             let producer = Producer::new(&kafka).map_err(failed)?;
             let started = Instant::now();
             plan.run(&mut records, |r| {

@@ -5,9 +5,10 @@
 //! reads back as NULL where the column may be NULL, else as the empty string.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, StringArray, new_null_array},
+    array::{Array, ArrayRef, AsArray, StringArray, make_array, new_null_array},
     compute::{CastOptions, cast, cast_with_options},
     datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType},
     error::ArrowError,
@@ -131,7 +132,14 @@ fn one_value(column: &Field, text: &str) -> Result<ArrayRef, ArrowError> {
     }
     let text = if text == NULL_VALUE { "" } else { text };
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(&StringArray::from(vec![text]), column.data_type(), &strict)
+    let texts = StringArray::from(vec![text]);
+    if let DataType::Timestamp(unit, Some(zone)) = column.data_type() {
+        // The text is UTC, and so is the column: its zone is a name, not an offset to apply.
+        let naive = cast_with_options(&texts, &DataType::Timestamp(*unit, None), &strict)?;
+        let zoned = DataType::Timestamp(*unit, Some(Arc::clone(zone)));
+        return Ok(make_array(naive.to_data().into_builder().data_type(zoned).build()?));
+    }
+    cast_with_options(&texts, column.data_type(), &strict)
 }
 
 /// `2024-01-31 10:00:00.25`, as Spark names it: UTC, no trailing zeros.
@@ -185,9 +193,7 @@ fn unescape(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{Array, BooleanArray, Date32Array, Decimal128Array, Int32Array, TimestampMicrosecondArray};
+    use arrow::array::{BooleanArray, Date32Array, Decimal128Array, Int32Array, TimestampMicrosecondArray};
 
     use super::*;
 
