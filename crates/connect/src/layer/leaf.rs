@@ -4,11 +4,10 @@
 //! as the same value. One exception is Hive's own: NULL and the empty string share `__HIVE_DEFAULT_PARTITION__`, which
 //! reads back as NULL where the column may be NULL, else as the empty string.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray, make_array, new_null_array},
+    array::{ArrayRef, AsArray, StringArray, new_null_array},
     compute::{CastOptions, cast, cast_with_options},
     datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType},
     error::ArrowError,
@@ -132,14 +131,19 @@ fn one_value(column: &Field, text: &str) -> Result<ArrayRef, ArrowError> {
     }
     let text = if text == NULL_VALUE { "" } else { text };
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    let texts = StringArray::from(vec![text]);
-    if let DataType::Timestamp(unit, Some(zone)) = column.data_type() {
-        // The text is UTC, and so is the column: its zone is a name, not an offset to apply.
-        let naive = cast_with_options(&texts, &DataType::Timestamp(*unit, None), &strict)?;
-        let zoned = DataType::Timestamp(*unit, Some(Arc::clone(zone)));
-        return Ok(make_array(naive.to_data().into_builder().data_type(zoned).build()?));
+    // Arrow reads text into a named zone only with a zone database; without a zone, text means UTC, as ours does.
+    let plain = match column.data_type() {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, None),
+        other => other.clone(),
+    };
+    let value = cast_with_options(&StringArray::from(vec![text]), &plain, &strict)?;
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
+            let utc = value.as_primitive::<TimestampMicrosecondType>().clone();
+            Ok(Arc::new(utc.with_timezone(Arc::clone(zone))))
+        }
+        _ => Ok(value),
     }
-    cast_with_options(&texts, column.data_type(), &strict)
 }
 
 /// `2024-01-31 10:00:00.25`, as Spark names it: UTC, no trailing zeros.
@@ -193,7 +197,7 @@ fn unescape(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{BooleanArray, Date32Array, Decimal128Array, Int32Array, TimestampMicrosecondArray};
+    use arrow::array::{Array, BooleanArray, Date32Array, Decimal128Array, Int32Array, TimestampMicrosecondArray};
 
     use super::*;
 
