@@ -95,7 +95,12 @@ impl KpiActor {
         let closed = self.windows.close(epoch, g).map_err(|error| Cause::Failed(error.to_string()))?;
         let open = self.windows.open_windows();
         self.board.open_windows().insert(self.index, u64::try_from(open).unwrap_or(u64::MAX));
-        Ok(Handed { closed, empty: self.windows.is_empty(), open, bytes: u64::try_from(self.windows.bytes()).unwrap_or(u64::MAX) })
+        Ok(Handed {
+            closed,
+            empty: self.windows.is_empty(),
+            open,
+            bytes: u64::try_from(self.windows.bytes()).unwrap_or(u64::MAX),
+        })
     }
 }
 

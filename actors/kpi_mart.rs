@@ -133,7 +133,8 @@ impl KpiMart {
         self.board.follower_done(&self.name, version);
         let fold = Arc::clone(&self.head.borrow().fold);
         if let Some(kpi) = self.link.pipeline().kpis.get(self.kpi) {
-            self.waiting.retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, fold.g));
+            self.waiting
+                .retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, fold.g));
         }
     }
 
@@ -147,10 +148,14 @@ impl KpiMart {
             let result = link.upsert_live(kpi, &rows, &handed, now).await;
             (rows, result)
         };
-        let done = move |(rows, result): (Vec<WindowRow>, Result<LiveOutcome, LinkError>), actor: &mut Self, ctx: &mut Context<Self>| {
+        let done = move |(rows, result): (Vec<WindowRow>, Result<LiveOutcome, LinkError>),
+                         actor: &mut Self,
+                         ctx: &mut Context<Self>| {
             actor.busy = false;
             match result {
-                Ok(LiveOutcome::Applied) => actor.board.followers().entry(actor.name.clone()).or_default().fresh_at = now,
+                Ok(LiveOutcome::Applied) => {
+                    actor.board.followers().entry(actor.name.clone()).or_default().fresh_at = now
+                }
                 Ok(LiveOutcome::Fenced { claim }) => actor.end(Cause::Fenced(claim), ctx),
                 Err(error) => {
                     for row in rows {

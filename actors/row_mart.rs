@@ -406,4 +406,3 @@ impl Handler<Envelope<RowsMsg>> for RowMart {
         }
     }
 }
-

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakeward_actors::kit::clock::span;
 use lakeward_actors::kit::{Cause, metric::Metric};
 use lakeward_actors::owner::{Claimed, Entering, LeaseWatch, Owner};
 use lakeward_connect::lake::{Create, Lake};
@@ -378,10 +377,4 @@ fn transient(error: &LogError) -> bool {
 #[must_use]
 pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// A span given in microseconds; for callers that hold core's numbers.
-#[must_use]
-pub fn duration(micros: i64) -> Duration {
-    span(micros)
 }

@@ -58,7 +58,8 @@ fn all(fold: &Fold) -> Counters {
 fn to_text(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> String {
     use std::fmt::Write;
     let mut out = String::new();
-    let head = ["partition", "offsets", "read", "kept", "filtered", "duplicate", "quarantined", "tombstones", "balance"];
+    let head =
+        ["partition", "offsets", "read", "kept", "filtered", "duplicate", "quarantined", "tombstones", "balance"];
     let mut rows: Vec<[String; 9]> = vec![head.map(str::to_owned)];
     let row = |name: String, offsets: String, c: &Counters| {
         let balance = if c.is_balanced() { "closed".to_owned() } else { format!("open by {}", c.balance()) };
@@ -67,7 +68,11 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> String {
         [name, offsets, read, kept, filtered, duplicate, quarantined, tombstones, balance]
     };
     for ((partition, incarnation), held) in &fold.past_incarnations {
-        rows.push(row(format!("{partition} (topic {incarnation})"), format!("{}-{}", held.start, held.to), &held.total));
+        rows.push(row(
+            format!("{partition} (topic {incarnation})"),
+            format!("{}-{}", held.start, held.to),
+            &held.total,
+        ));
     }
     for (partition, held) in &fold.partitions {
         rows.push(row(partition.to_string(), format!("{}-{}", held.start, held.to), &held.total));

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray, new_null_array},
+    array::{ArrayRef, AsArray, StringArray, new_null_array},
     compute::{CastOptions, cast, cast_with_options},
     datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType},
     error::ArrowError,
@@ -187,7 +187,7 @@ fn unescape(text: &str) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Date32Array, Decimal128Array, Int32Array, TimestampMicrosecondArray};
+    use arrow::array::{Array, BooleanArray, Date32Array, Decimal128Array, Int32Array, TimestampMicrosecondArray};
 
     use super::*;
 
