@@ -279,6 +279,13 @@ impl MartLink {
         self.keep_or_drop(written).await
     }
 
+    /// Deletes rows whose Kafka time is below the boundary.
+    pub async fn delete_rows_below(&self, boundary: EventTime) -> Result<LiveOutcome, LinkError> {
+        let held = self.connected().await?;
+        let deleted = held.mart.delete_rows_below(&self.context()?, boundary).await;
+        self.keep_or_drop(deleted).await
+    }
+
     fn context(&self) -> Result<MartContext, MartError> {
         MartContext::new(&self.pipeline, self.log.id(), self.claim)
     }

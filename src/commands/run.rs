@@ -42,6 +42,7 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
             .map(|r| (r.plan.pipeline.name.clone(), r.plan.board.clone(), r.plan.gauges.clone()))
             .collect(),
         clock: clock.clone(),
+        token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
     };
     let (listen, server) = serve(config.http.listen, shown)
         .map_err(|e| Exit::usage(format!("http.listen {}: {e}; choose another port", config.http.listen)))?;
@@ -88,7 +89,7 @@ fn print_summary(pipeline: &Pipeline, summary: &Summary) {
     for partition in fold.partitions.values() {
         total.add(&partition.total);
     }
-    println!(
+    crate::text::say!(
         "{}: head {}, {} records read = {} kept + {} filtered + {} duplicate + {} quarantined + {} tombstones",
         pipeline.name,
         fold.version,
@@ -103,9 +104,9 @@ fn print_summary(pipeline: &Pipeline, summary: &Summary) {
     if let Some((partition, held)) = slowest
         && fold.g > lakeward_core::ids::EventTime::MIN
     {
-        println!(
+        crate::text::say!(
             "{}: windows that end after {} stay open: that is the watermark of partition {partition}, the slowest; \
-             later events, or --close-all, close them",
+             later events close them",
             pipeline.name,
             crate::text::timestamp(held.watermark.0)
         );
