@@ -25,7 +25,10 @@ REMEMBERED = 200
 
 @dataclass
 class Mix:
-    """What the orders are like. Ratios are of all events; `span` is milliseconds of event time."""
+    """What the orders are like. Ratios are of all events; `span` is milliseconds of event time.
+
+    Silver has a leaf for each month of the `years`: fewer of them where many epochs would make many files.
+    """
 
     bad: float = 0.01
     duplicate: float = 0.01
@@ -34,6 +37,7 @@ class Mix:
     tombstone: float = 0.001
     span: int = 180 * MINUTE
     partitions: int = 3
+    years: tuple = (2020, 2024)
 
 
 def orders(count, seed, mix=Mix(), first=0, total=None):
@@ -53,7 +57,7 @@ def orders(count, seed, mix=Mix(), first=0, total=None):
         if kind == "duplicate" and recent:
             key, value = chance.choice(recent)
         elif kind != "tombstone":
-            order = _order(key, chance)
+            order = _order(key, chance, mix.years)
             if kind == "filtered":
                 order[chance.choice(["Quantity", "TotalAmount"])] = 0
             value = _spoiled(order, chance) if kind == "bad" else json.dumps(order, ensure_ascii=False).encode()
@@ -98,14 +102,14 @@ def produce(brokers, topic, messages, rate=None, stop=None):
     return sent
 
 
-def _order(order_id, chance):
+def _order(order_id, chance, years):
     quantity = chance.randint(1, 5)
     price = chance.randint(500, 60_000) / 100
     discount = chance.randrange(0, 7) * 5 / 100
     tax, shipping = chance.randint(0, 10_000) / 100, chance.randint(0, 2_000) / 100
     order = {
         "OrderID": order_id,
-        "OrderDate": f"{chance.randint(2020, 2024)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}",
+        "OrderDate": f"{chance.randint(*years)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}",
         "CustomerID": f"CUST{chance.randrange(50_000):06}", "CustomerName": chance.choice(["Vihaan Sharma", "Zoë", ""]),
         "ProductID": f"P{chance.randint(1, 50):05}", "ProductName": "Drone Mini",
         **{name: chance.choice(VOCABULARY[name]) for name in ("Category", "Brand")},

@@ -5,13 +5,13 @@ import random
 import threading
 import time
 
-from orders import orders, produce
+from orders import Mix, orders, produce
 from program import wait_until
 
 KILLS = int(os.environ.get("LAKEWARD_TEST_KILLS", "20"))
 RATE = 600
 MOST_EVENTS = 1_000_000
-PER_KILL = 7
+SECONDS_PER_KILL = 4
 
 
 def test_killed_at_any_moment_it_goes_on_from_the_log(new_bench, seed):
@@ -22,7 +22,7 @@ def test_killed_at_any_moment_it_goes_on_from_the_log(new_bench, seed):
 
     def feed():
         # Event time runs as if a rate for KILLS kills took three hours.
-        messages = orders(MOST_EVENTS, seed, total=RATE * PER_KILL * KILLS)
+        messages = orders(MOST_EVENTS, seed, Mix(years=(2024, 2024)), total=RATE * SECONDS_PER_KILL * KILLS)
         sent.append(produce(bench.servers.kafka, bench.topic, messages, RATE, done.is_set))
 
     feeder = threading.Thread(target=feed)
@@ -53,7 +53,7 @@ def kill_once(bench, chance, number):
     """
     before = bench.head()
     process = bench.start()
-    goal = before + 1 + chance.randint(2, 5)
+    goal = before + 1 + chance.randint(2, 4)
     log = bench.log_root
     wait_until(lambda: log() is not None, 30, process.tail)
     folder = bench.folder / "lake" / log() / "log"
