@@ -165,6 +165,12 @@ impl Board {
         self.inner.epoch_bytes.store(0, Ordering::Relaxed);
     }
 
+    /// A follower was started: it counts as behind until it says how far it is, so that nobody who waits for all
+    /// followers leaves before it had its first turn.
+    pub fn follower_started(&self, name: &str) {
+        self.inner.followers.entry(name.to_owned()).or_default();
+    }
+
     /// A follower has applied everything up to `version`.
     pub fn follower_done(&self, name: &str, version: Version) {
         let mut state = self.inner.followers.entry(name.to_owned()).or_default();
