@@ -359,7 +359,14 @@ impl Runner {
     async fn converge(&self, fold: &Fold) {
         let bound = self.finish_bound(true);
         let all = async {
-            while self.plan.board.followers().iter().any(|f| f.done < Some(fold.version)) {
+            // A message to a mart's follower counts too: it is between an actor that has sent it and one that has not
+            // taken it up.
+            let underway = || {
+                let now = self.plan.clock.steady();
+                self.plan.gauges.live().iter().any(|g| g.kind == "kpi_mart" && g.read(now).depth > 0)
+            };
+            let behind = || self.plan.board.followers().iter().any(|f| f.done < Some(fold.version));
+            while behind() || underway() || !self.plan.board.all_shown() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
