@@ -141,6 +141,7 @@ impl KpiMart {
             self.waiting
                 .retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, fold.g));
         }
+        self.note_unshown();
     }
 
     /// Writes the live values that wait.
