@@ -47,6 +47,10 @@ pub enum Command {
     },
     /// Entries of the pipeline's log
     Log(LogArgs),
+    /// Rows of a layer or of a mart's table, as they appear
+    Tail(TailArgs),
+    /// A feed from Kafka to lake and mart in this process, no server needed, with a live view
+    Demo(DemoArgs),
     /// Send records of a feed: drawn by its rules, the same for a seed, or from a CSV file
     Generate(GenerateArgs),
     /// A few records of a topic, with their coordinates
@@ -104,6 +108,45 @@ pub struct GenerateArgs {
     /// Where the span begins, as RFC 3339
     #[arg(long, value_name = "TIME", requires = "span", value_parser = time)]
     pub start_time: Option<i64>,
+}
+
+/// Arguments of `tail`.
+#[derive(Clone, Debug, Args)]
+pub struct TailArgs {
+    /// Built-in name or file
+    pub pipeline: String,
+    /// The layer; the one with typed rows by default
+    #[arg(long, value_name = "NAME", conflicts_with = "table")]
+    pub layer: Option<String>,
+    /// A table of the mart instead of a layer
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// This many of the newest rows
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    pub n: u32,
+    /// Go on with rows as they come
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Folder of the lake, the mart, the configuration and the logs
+    #[arg(long, value_name = "DIR", default_value = "lakeward-demo")]
+    pub dir: PathBuf,
+    /// Remove what an earlier demo left there
+    #[arg(long)]
+    pub fresh: bool,
+    /// Records per second; the Kafka inside this process keeps little, so stay below 5000
+    #[arg(long, value_name = "N", default_value = "500", value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub events_per_second: u32,
+    /// End by itself after this many seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+    /// Plain lines even on a terminal
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// Arguments of `peek`.

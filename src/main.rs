@@ -14,6 +14,7 @@ mod signal;
 mod text;
 mod topology;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,22 +35,29 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<(), Exit> {
-    if let Command::Validate { pipeline } = &cli.command {
-        return commands::validate::validate(pipeline);
+    match cli.command {
+        Command::Validate { pipeline } => commands::validate::validate(&pipeline),
+        // It brings its own configuration.
+        Command::Demo(args) => actix::System::new().block_on(commands::demo::demo(args)),
+        command => configured(cli.config.as_deref(), command),
     }
+}
+
+/// Runs a command that needs the configuration.
+fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
     let environment = Environment::of_process();
-    let config = Config::load(cli.config.as_deref(), &environment).map_err(|e| Exit::usage(e.to_string()))?;
+    let config = Config::load(file, &environment).map_err(|e| Exit::usage(e.to_string()))?;
     observe::start_logs(config.log.level.as_str(), config.log.format == LogFormat::Json);
-    let system = actix::System::new();
-    system.block_on(async {
-        match cli.command {
+    actix::System::new().block_on(async {
+        match command {
             Command::Run(args) => commands::run::run(config, args).await,
             Command::Ledger { pipeline, json } => commands::ledger::ledger(&config, &pipeline, json).await,
             Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
             Command::Log(args) => commands::log::log(&config, &args).await,
+            Command::Tail(args) => commands::tail::tail(&config, &args).await,
             Command::Generate(args) => commands::generate::generate(&config, args).await,
             Command::Peek(args) => commands::peek::peek(&config, args).await,
-            Command::Validate { .. } => Ok(()),
+            Command::Validate { .. } | Command::Demo(_) => Ok(()),
         }
     })
 }

@@ -2,6 +2,8 @@
 //! gauges.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use lakeward_actors::kit::metric::Metric;
@@ -18,11 +20,23 @@ const EPOCH_BUCKETS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.
 
 /// Starts logging to standard error. `json`: one JSON object per line.
 pub fn start_logs(level: &str, json: bool) {
-    let filter = EnvFilter::try_new(format!("{level},librdkafka=warn,hdfs_native=warn,actix_server=warn"))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
     // A second start in one process (the demo, tests) keeps the first.
     let _ = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };
+}
+
+/// Starts logging to the end of `file`, for a command whose terminal shows something else.
+pub fn start_logs_in(file: &Path) -> std::io::Result<()> {
+    let file = std::fs::File::options().create(true).append(true).open(file)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter("info")).with_ansi(false).with_target(false);
+    // A second start in one process keeps the first.
+    let _ = builder.with_writer(Mutex::new(file)).try_init();
+    Ok(())
+}
+
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::try_new(format!("{level},librdkafka=warn,hdfs_native=warn,actix_server=warn"))
+        .unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 /// Installs the recorder that `/metrics` renders.

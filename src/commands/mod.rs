@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod demo;
 pub mod generate;
 pub mod inspect;
 pub mod ledger;
@@ -7,4 +8,5 @@ pub mod log;
 pub mod peek;
 pub mod run;
 pub mod status;
+pub mod tail;
 pub mod validate;

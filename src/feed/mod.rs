@@ -87,7 +87,9 @@ impl Feed {
             }
         }
         self.sink.finish()?;
-        Ok(Progress { sent, delivered: self.sink.delivered(sent), elapsed: elapsed(&self.clock) })
+        let done = Progress { sent, delivered: self.sink.delivered(sent), elapsed: elapsed(&self.clock) };
+        tell(done);
+        Ok(done)
     }
 
     fn is_over(&self, sent: u64, elapsed: Duration) -> bool {

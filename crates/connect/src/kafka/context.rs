@@ -65,9 +65,20 @@ impl ClientContext for Context {
     fn stats(&self, _: Statistics) {}
 
     fn error(&self, error: Rd, reason: &str) {
-        tracing::warn!(error = %error, reason, "kafka client error");
-        let Some(code) = error.rdkafka_error_code() else { return };
+        let Some(code) = error.rdkafka_error_code() else {
+            tracing::warn!(error = %error, reason, "kafka client error");
+            return;
+        };
+        if code == Code::PartitionEOF {
+            return;
+        }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // An idle client hears of dead brokers thousands of times in a row: the first time says it all.
+        if code == Code::AllBrokersDown || last.as_ref().is_some_and(|(known, _)| *known == code) {
+            tracing::debug!(error = %error, reason, "kafka client error, again");
+        } else {
+            tracing::warn!(error = %error, reason, "kafka client error");
+        }
         // "All brokers down" follows the error that says why: keep the telling one.
         if code != Code::AllBrokersDown || last.is_none() {
             *last = Some((code, reason.to_owned()));

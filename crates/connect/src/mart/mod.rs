@@ -139,6 +139,18 @@ impl Mart {
         self.status_for(&MartContext::new(pipeline, "", Version(0))?).await
     }
 
+    /// The newest `n` rows of one of the pipeline's tables, for people: by Kafka timestamp or window, then by key. Empty
+    /// where the table does not exist yet; an error where the pipeline has no such table.
+    pub async fn newest(&self, pipeline: &Pipeline, table: &str, n: u32) -> Result<NewestRows, MartError> {
+        let context = MartContext::new(pipeline, "", Version(0))?;
+        if context.plan.table(table).is_none() {
+            let tables: Vec<&str> = context.plan.tables().map(|t| t.name.as_str()).collect();
+            let message = format!("pipeline {} has no table {table}, only {}", pipeline.name, tables.join(", "));
+            return Err(MartError::Config(message));
+        }
+        each!(self, mart => mart.newest(&context, table, n).await)
+    }
+
     async fn prepare_for(&self, context: &MartContext) -> Result<(), MartError> {
         each!(self, mart => mart.prepare(context).await)
     }

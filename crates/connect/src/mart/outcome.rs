@@ -155,3 +155,12 @@ pub struct TableStatus {
     /// The newest Kafka timestamp, or for a KPI the newest window if that is a timestamp.
     pub newest: Option<EventTime>,
 }
+
+/// Rows of a table as the mart shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewestRows {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// The rows, newest first; a value per column, `None` for NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}

@@ -91,6 +91,22 @@ impl Plan {
         self.rows.iter().map(|rows| &rows.table).chain(self.kpi_tables().map(|kpi| &kpi.table))
     }
 
+    /// A table by its name, and the column that says how new a row is: the Kafka timestamp, or the window.
+    pub fn table(&self, name: &str) -> Option<(&Table, Option<&str>)> {
+        let rows = self.rows.iter().map(|rows| (&rows.table, rows.timestamp.as_deref()));
+        let kpis =
+            self.kpi_tables().map(|kpi| (&kpi.table, kpi.table.columns.get(kpi.window).map(|c| c.name.as_str())));
+        rows.chain(kpis).find(|(table, _)| table.name == name)
+    }
+
+    /// ORDER BY of that table's rows, newest first, else by key.
+    pub fn newest_first(table: &Table, time: Option<&str>, quoted: impl Fn(&str) -> String) -> String {
+        let keys = table.key_columns().map(|c| c.name.as_str()).filter(|name| Some(*name) != time);
+        let keys = keys.map(|name| format!("{} DESC", quoted(name)));
+        let time = time.map(|name| format!("{} DESC", quoted(name)));
+        time.into_iter().chain(keys).collect::<Vec<_>>().join(", ")
+    }
+
     pub fn kpi_tables(&self) -> impl Iterator<Item = &KpiTable> {
         self.kpis.iter().flatten()
     }

@@ -22,8 +22,8 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::{
-    Claimed, FinalOutcome, FinalRows, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus, ReignEnd,
-    RowsBatch, RowsOutcome,
+    Claimed, FinalOutcome, FinalRows, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
+    NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 use session::Sessions;
@@ -129,6 +129,11 @@ impl PostgresMart {
     pub(super) async fn status(&self, context: &MartContext) -> Result<MartStatus, MartError> {
         let (sessions, context) = (self.sessions.clone(), context.clone());
         self.usual("reading its status", async move { status::status(&sessions, &context).await }).await
+    }
+
+    pub(super) async fn newest(&self, context: &MartContext, table: &str, n: u32) -> Result<NewestRows, MartError> {
+        let (sessions, context, table) = (self.sessions.clone(), context.clone(), table.to_owned());
+        self.usual("reading its rows", async move { status::newest(&sessions, &context, &table, n).await }).await
     }
 
     /// A call of a few statements, given up when the server, or the network, stays silent.

@@ -5,7 +5,7 @@ use lakeward_core::types::DataType;
 use tokio_postgres::Transaction;
 
 use super::super::plan::{Plan, Table};
-use super::super::{MartContext, MartStatus, TableStatus};
+use super::super::{MartContext, MartStatus, NewestRows, TableStatus};
 use super::claim::version;
 use super::failure::Failure;
 use super::schema::quoted;
@@ -37,6 +37,32 @@ pub(super) async fn status(sessions: &Sessions, context: &MartContext) -> Result
     tx.rollback().await?;
     session.busy = false;
     Ok(status)
+}
+
+/// See `Mart::newest`.
+pub(super) async fn newest(
+    sessions: &Sessions,
+    context: &MartContext,
+    table: &str,
+    n: u32,
+) -> Result<NewestRows, Failure> {
+    let mut newest = NewestRows::default();
+    let Some((table, time)) = context.plan.table(table) else { return Ok(newest) };
+    let mut session = sessions.take().await?;
+    let tx = sessions.begin(&mut session, None, Limit::Usual).await?;
+    if exists(&tx, &table.name).await? {
+        newest.columns = table.columns.iter().map(|c| c.name.clone()).collect();
+        let columns = newest.columns.iter().map(|c| format!("{}::text", quoted(c))).collect::<Vec<_>>().join(", ");
+        let of_table = |name: &str| format!("shown.{}", quoted(name));
+        let order = Plan::newest_first(table, time, of_table).replace(" DESC", " DESC NULLS LAST");
+        let sql = format!("SELECT {columns} FROM {} AS shown ORDER BY {order} LIMIT $1", quoted(&table.name));
+        for row in tx.query(&sql, &[&i64::from(n)]).await? {
+            newest.rows.push((0..newest.columns.len()).map(|i| row.try_get(i)).collect::<Result<_, _>>()?);
+        }
+    }
+    tx.rollback().await?;
+    session.busy = false;
+    Ok(newest)
 }
 
 /// See `Mart::clear`.

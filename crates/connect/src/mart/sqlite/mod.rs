@@ -22,8 +22,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{
-    Claimed, FinalOutcome, FinalRows, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus, ReignEnd,
-    RowsBatch, RowsOutcome,
+    Claimed, FinalOutcome, FinalRows, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
+    NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 
@@ -125,6 +125,11 @@ impl SqliteMart {
     pub(super) async fn status(&self, context: &MartContext) -> Result<MartStatus, MartError> {
         let context = context.clone();
         self.call("reading its status", move |connection| status::status(connection, &context)).await
+    }
+
+    pub(super) async fn newest(&self, context: &MartContext, table: &str, n: u32) -> Result<NewestRows, MartError> {
+        let (context, table) = (context.clone(), table.to_owned());
+        self.call("reading its rows", move |connection| status::newest(connection, &context, &table, n)).await
     }
 
     /// Work in one transaction that holds the write lock from its begin; an error rolls it back.

@@ -4,8 +4,8 @@ use lakeward_core::ids::EventTime;
 use lakeward_core::types::DataType;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
-use super::super::plan::Table;
-use super::super::{MartContext, MartStatus, TableStatus};
+use super::super::plan::{Plan, Table};
+use super::super::{MartContext, MartStatus, NewestRows, TableStatus};
 use super::claim::version;
 use super::failure::Failure;
 use super::schema::{kind, quoted, raw, raw_name};
@@ -25,6 +25,30 @@ pub(super) fn status(connection: &Connection, context: &MartContext) -> Result<M
         read_fences(connection, &plan.pipeline, &mut status)?;
     }
     Ok(status)
+}
+
+/// See `Mart::newest`.
+pub(super) fn newest(
+    connection: &Connection,
+    context: &MartContext,
+    table: &str,
+    n: u32,
+) -> Result<NewestRows, Failure> {
+    let mut newest = NewestRows::default();
+    let Some((table, time)) = context.plan.table(table) else { return Ok(newest) };
+    if kind(connection, &raw_name(table))?.is_none() {
+        return Ok(newest);
+    }
+    newest.columns = table.columns.iter().map(|c| c.name.clone()).collect();
+    let columns = newest.columns.iter().map(|c| format!("CAST({} AS TEXT)", quoted(c))).collect::<Vec<_>>().join(", ");
+    let order = Plan::newest_first(table, time, quoted);
+    let sql = format!("SELECT {columns} FROM {} ORDER BY {order} LIMIT ?1", quoted(&table.name));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([n])?;
+    while let Some(row) = rows.next()? {
+        newest.rows.push((0..newest.columns.len()).map(|i| row.get(i)).collect::<Result<_, _>>()?);
+    }
+    Ok(newest)
 }
 
 /// See `Mart::clear`.

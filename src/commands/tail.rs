@@ -1,0 +1,197 @@
+//! `lakeward tail`: the newest rows of a layer, or of a mart's table, one JSON object per line, and those that come.
+//!
+//! A layer's rows are those of committed entries, in the order of the log; a table's rows are what the mart shows,
+//! previews included.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use lakeward_connect::lake::LakeError;
+use lakeward_connect::layer::{LayerSpec, read_rows};
+use lakeward_connect::mart::NewestRows;
+use lakeward_core::ids::Version;
+use lakeward_core::log::LiveFile;
+use lakeward_core::pipeline::{Holds, Layer, Pipeline};
+use serde_json::Value;
+
+use super::inspect::{Inspected, inspect};
+use super::run::open_mart;
+use crate::cli::TailArgs;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::layers::layer_spec;
+
+/// How often `--follow` looks.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// Timestamps are in UTC.
+const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
+
+/// Prints the newest rows, and with `--follow` those that come.
+pub async fn tail(config: &Config, args: &TailArgs) -> Result<(), Exit> {
+    let seen = inspect(config, &args.pipeline).await?;
+    match &args.table {
+        Some(table) => tail_table(config, &seen.pipeline, table, args).await,
+        None => tail_layer(&seen, args).await,
+    }
+}
+
+async fn tail_layer(seen: &Inspected, args: &TailArgs) -> Result<(), Exit> {
+    let layer = choose(&seen.pipeline, args.layer.as_deref())?;
+    let wanted = usize::try_from(args.n).unwrap_or(usize::MAX);
+    let mut newest: VecDeque<String> = VecDeque::new();
+    let mut version = Some(seen.fold.version);
+    while let Some(v) = version.filter(|_| newest.len() < wanted) {
+        for line in rows_of(seen, layer, v).await?.unwrap_or_default().into_iter().rev() {
+            if newest.len() < wanted {
+                newest.push_front(line);
+            }
+        }
+        version = v.0.checked_sub(1).map(Version);
+    }
+    newest.iter().for_each(|line| println!("{line}"));
+    let mut next = seen.fold.version.next();
+    while args.follow {
+        match rows_of(seen, layer, next).await? {
+            Some(lines) => {
+                lines.iter().for_each(|line| println!("{line}"));
+                next = next.next();
+            }
+            None => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+    Ok(())
+}
+
+/// The named layer, or the one that holds typed rows.
+fn choose<'p>(pipeline: &'p Pipeline, name: Option<&str>) -> Result<&'p Layer, Exit> {
+    let found = match name {
+        Some(name) => pipeline.layers.iter().find(|l| l.name == name),
+        None => pipeline.layers.iter().find(|l| matches!(l.holds, Holds::Rows { .. })).or(pipeline.layers.first()),
+    };
+    found.ok_or_else(|| {
+        let all: Vec<&str> = pipeline.layers.iter().map(|l| l.name.as_str()).collect();
+        Exit::usage(format!("pipeline {} has no such layer, only {}", pipeline.name, all.join(", ")))
+    })
+}
+
+/// The lines that entry `version` added to a layer; `None` if there is no such entry yet.
+async fn rows_of(seen: &Inspected, layer: &Layer, version: Version) -> Result<Option<Vec<String>>, Exit> {
+    let entry = seen.log.entry(version).await.map_err(|e| Exit::failed(e.to_string()))?;
+    let Some((entry, _)) = entry else { return Ok(None) };
+    let mut lines = Vec::new();
+    for file in entry.layers.get(&layer.name).map_or(&[][..], |change| &change.added) {
+        let spec = layer_spec(&seen.pipeline, layer);
+        lines.extend(read_file(seen, file, &spec).await.map_err(|e| Exit::failed(e.to_string()))?);
+    }
+    Ok(Some(lines))
+}
+
+/// A file's lines, from its final place or, while it is not there yet, from staging.
+async fn read_file(seen: &Inspected, file: &LiveFile, spec: &LayerSpec) -> Result<Vec<String>, LakeError> {
+    if let Some(lines) = read_at(seen, &file.path, &file.staged.leaf, spec).await? {
+        return Ok(lines);
+    }
+    Ok(read_at(seen, &file.staged.staged, &file.staged.leaf, spec).await?.unwrap_or_default())
+}
+
+/// The lines of the file at `path`; `None` if it is not there.
+async fn read_at(seen: &Inspected, path: &str, leaf: &str, spec: &LayerSpec) -> Result<Option<Vec<String>>, LakeError> {
+    let lake = seen.log.lake();
+    if let LayerSpec::RawJson = spec {
+        let bytes = lake.read(path).await?;
+        return Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()));
+    }
+    match read_rows(lake, path, leaf, spec).await {
+        Ok(batches) => Ok(Some(batches.iter().flat_map(json_lines).collect())),
+        Err(LakeError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The rows of a batch, a JSON object each. Decimals keep their digits.
+fn json_lines(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_timestamp_tz_format(Some(TIME)).with_timestamp_format(Some(TIME));
+    let columns: Vec<_> = batch
+        .schema_ref()
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .filter_map(|(field, column)| {
+            let formatter = ArrayFormatter::try_new(column.as_ref(), &options).ok()?;
+            Some((Value::from(field.name().as_str()).to_string(), column, formatter))
+        })
+        .collect();
+    let cell = |column: &dyn Array, formatter: &ArrayFormatter<'_>, row: usize| {
+        let text = || formatter.value(row).to_string();
+        match column.data_type() {
+            _ if column.is_null(row) => "null".to_owned(),
+            ty if is_bare(ty) => text(),
+            _ => Value::from(text()).to_string(),
+        }
+    };
+    let line = |row: usize| {
+        let members: Vec<String> = columns
+            .iter()
+            .map(|(name, column, formatter)| format!("{name}:{}", cell(column.as_ref(), formatter, row)))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    };
+    (0..batch.num_rows()).map(line).collect()
+}
+
+/// Whether values of a type stand in JSON as they are. Floating numbers don't: NaN is no JSON.
+fn is_bare(ty: &DataType) -> bool {
+    ty.is_integer() || matches!(ty, DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Boolean)
+}
+
+async fn tail_table(config: &Config, pipeline: &Pipeline, table: &str, args: &TailArgs) -> Result<(), Exit> {
+    let open = open_mart(config).ok_or_else(|| Exit::usage("no mart is configured (mart.url)".to_owned()))?;
+    let mart = open()().await.map_err(|e| Exit::unreachable(e.to_string()))?;
+    let mut shown: Vec<Vec<Option<String>>> = Vec::new();
+    loop {
+        let newest = mart.newest(pipeline, table, args.n).await.map_err(|e| Exit::failed(e.to_string()))?;
+        for row in newest.rows.iter().rev().filter(|row| !shown.contains(row)) {
+            println!("{}", table_line(&newest, row));
+        }
+        shown = newest.rows;
+        if !args.follow {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn table_line(newest: &NewestRows, row: &[Option<String>]) -> String {
+    let members = newest.columns.iter().zip(row).map(|(name, value)| (name.clone(), Value::from(value.clone())));
+    Value::Object(members.collect()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use arrow::array::{Decimal128Array, Int32Array, StringArray, TimestampMicrosecondArray};
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_a_json_object_with_exact_numbers() {
+        let amount = Decimal128Array::from(vec![12_345_678_901_234_567_890]).with_precision_and_scale(20, 2).unwrap();
+        let columns: Vec<(&str, Arc<dyn Array>)> = vec![
+            ("id", Arc::new(StringArray::from(vec!["a\"b"]))),
+            ("n", Arc::new(Int32Array::from(vec![None]))),
+            ("amount", Arc::new(amount)),
+            ("at", Arc::new(TimestampMicrosecondArray::from(vec![1_500_000]).with_timezone("UTC"))),
+        ];
+        let lines = json_lines(
+            &RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap(),
+        );
+        let expected = r#"{"id":"a\"b","n":null,"amount":123456789012345678.90,"at":"1970-01-01T00:00:01.500000Z"}"#;
+        assert_eq!(lines, [expected]);
+    }
+}
