@@ -284,8 +284,7 @@ impl CommitActor {
         if let Some(finish) = &mut self.finish {
             finish.cut = Some(epoch);
         }
-        let pending =
-            Pending { cut_at: now, waiting, barriers: BTreeMap::new(), layers: BTreeMap::new(), kpis: None };
+        let pending = Pending { cut_at: now, waiting, barriers: BTreeMap::new(), layers: BTreeMap::new(), kpis: None };
         self.pending.insert(epoch, pending);
         self.open = epoch.next();
         self.opened_at = now;

@@ -69,13 +69,8 @@ impl Actor for Directories {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let follow = follow(
-            self.log.clone(),
-            self.attempts.clone(),
-            self.head.clone(),
-            self.rolled,
-            self.board.clone(),
-        );
+        let follow =
+            follow(self.log.clone(), self.attempts.clone(), self.head.clone(), self.rolled, self.board.clone());
         let ended = |cause: Option<Cause>, actor: &mut Self, ctx: &mut Context<Self>| {
             match cause {
                 Some(cause) => actor.sentinel.fail(cause),

@@ -99,6 +99,11 @@ impl KpiMart {
         }
     }
 
+    /// Notes what is not in the table yet.
+    fn note_unshown(&self) {
+        self.board.set_unshown(&self.name, self.waiting.len() + usize::from(self.busy));
+    }
+
     /// Live values are held back until the partitions have passed what the table reflected before (F3).
     fn has_caught_up(&self) -> bool {
         let Some(reflected) = &self.reflected else { return false };
@@ -133,8 +138,10 @@ impl KpiMart {
         self.board.follower_done(&self.name, version);
         let fold = Arc::clone(&self.head.borrow().fold);
         if let Some(kpi) = self.link.pipeline().kpis.get(self.kpi) {
-            self.waiting.retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, fold.g));
+            self.waiting
+                .retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, fold.g));
         }
+        self.note_unshown();
     }
 
     /// Writes the live values that wait.
@@ -147,15 +154,21 @@ impl KpiMart {
             let result = link.upsert_live(kpi, &rows, &handed, now).await;
             (rows, result)
         };
-        let done = move |(rows, result): (Vec<WindowRow>, Result<LiveOutcome, LinkError>), actor: &mut Self, ctx: &mut Context<Self>| {
+        let done = move |(rows, result): (Vec<WindowRow>, Result<LiveOutcome, LinkError>),
+                         actor: &mut Self,
+                         ctx: &mut Context<Self>| {
             actor.busy = false;
+            actor.note_unshown();
             match result {
-                Ok(LiveOutcome::Applied) => actor.board.followers().entry(actor.name.clone()).or_default().fresh_at = now,
+                Ok(LiveOutcome::Applied) => {
+                    actor.board.followers().entry(actor.name.clone()).or_default().fresh_at = now
+                }
                 Ok(LiveOutcome::Fenced { claim }) => actor.end(Cause::Fenced(claim), ctx),
                 Err(error) => {
                     for row in rows {
                         actor.waiting.entry((row.window, row.key.clone())).or_insert(row);
                     }
+                    actor.note_unshown();
                     actor.trouble(&error, ctx);
                 }
             }
@@ -204,5 +217,6 @@ impl Handler<Envelope<KpiMartMsg>> for KpiMart {
         for row in rows {
             self.waiting.insert((row.window, row.key.clone()), row);
         }
+        self.note_unshown();
     }
 }

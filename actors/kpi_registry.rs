@@ -9,8 +9,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 use futures::future::try_join_all;
 use hashbrown::HashMap;
-use lakeward_core::ids::{Epoch, EventTime};
 use lakeward_core::dedup::DedupItem;
+use lakeward_core::ids::{Epoch, EventTime};
 use lakeward_core::kpi::state::StateIncrements;
 use lakeward_core::kpi::{Increment, WindowRow, gold_batch};
 use lakeward_core::log::ClosedWindows;
@@ -21,7 +21,7 @@ use crate::commit::CommitMsg;
 use crate::kit::{Board, Cause, Closed, Envelope, Inlet, Outbox, Sentinel, Weight};
 use crate::kpi::{Handed, KpiMsg};
 use crate::layer_writer::LayerMsg;
-use crate::state_writer::{StateWriter, StateWriteError};
+use crate::state_writer::{StateWriteError, StateWriter};
 
 /// What the registry is told.
 #[derive(Debug)]
@@ -95,6 +95,9 @@ struct Routes {
     actors: BTreeMap<u32, Outbox<KpiMsg>>,
 }
 
+/// Keys of one actor, with their windows.
+type Share = (Vec<Box<[u8]>>, Vec<Increment>);
+
 #[derive(Default)]
 struct Gathering {
     barriers: u32,
@@ -157,7 +160,7 @@ impl KpiRegistry {
         }
         let live: usize = self.routes.iter().map(|r| r.actors.len()).sum();
         let room = self.limit.saturating_sub(live).max(1);
-        let mut shares: Vec<(Vec<Box<[u8]>>, Vec<Increment>)> = Vec::new();
+        let mut shares: Vec<Share> = Vec::new();
         for (n, (key, increments)) in by_actor.into_iter().enumerate() {
             if n < room {
                 shares.push((vec![key], increments));
@@ -309,10 +312,11 @@ impl KpiRegistry {
         };
         let dedup = self.epochs.remove(&epoch).map(|e| e.dedup).unwrap_or_default();
         let ask = ask_all(self.all_actors(), epoch, g);
-        let taken = move |answers: Result<Vec<Answer>, Closed>, actor: &mut Self, ctx: &mut Context<Self>| match answers {
-            Ok(answers) => actor.handed(epoch, dedup, answers, ctx),
-            // The KpiActor that is gone has rung the alarm.
-            Err(Closed) => {}
+        let taken = move |answers: Result<Vec<Answer>, Closed>, actor: &mut Self, ctx: &mut Context<Self>| {
+            // Otherwise the KpiActor that is gone has rung the alarm.
+            if let Ok(answers) = answers {
+                actor.handed(epoch, dedup, answers, ctx);
+            }
         };
         AtomicResponse::new(Box::pin(ask.into_actor(self).map(taken)))
     }
@@ -356,11 +360,7 @@ struct Answer {
     handed: Handed,
 }
 
-async fn ask_all(
-    actors: Vec<(usize, u32, Outbox<KpiMsg>)>,
-    epoch: Epoch,
-    g: EventTime,
-) -> Result<Vec<Answer>, Closed> {
+async fn ask_all(actors: Vec<(usize, u32, Outbox<KpiMsg>)>, epoch: Epoch, g: EventTime) -> Result<Vec<Answer>, Closed> {
     let ask = |(kpi, index, edge): (usize, u32, Outbox<KpiMsg>)| async move {
         let (reply, answer) = oneshot::channel();
         edge.send(KpiMsg::Close { epoch, g, reply }).await?;
@@ -400,10 +400,7 @@ async fn write_epoch(
 
 fn closed_windows(rows: &[WindowRow]) -> ClosedWindows {
     let windows: std::collections::BTreeSet<EventTime> = rows.iter().map(|row| row.window).collect();
-    ClosedWindows {
-        windows: windows.into_iter().collect(),
-        rows: u64::try_from(rows.len()).unwrap_or(u64::MAX),
-    }
+    ClosedWindows { windows: windows.into_iter().collect(), rows: u64::try_from(rows.len()).unwrap_or(u64::MAX) }
 }
 
 fn final_meta(rows: &[WindowRow]) -> lakeward_connect::layer::AppendMeta {

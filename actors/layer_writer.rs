@@ -174,12 +174,13 @@ impl LayerWriter {
         epoch: Epoch,
         write: impl Future<Output = (OpenEpoch, Result<(), LayerError>)> + 'static,
     ) -> AtomicResponse<Self, ()> {
-        let back = move |(open, result): (OpenEpoch, Result<(), LayerError>), actor: &mut Self, _: &mut Context<Self>| {
-            match result {
-                Ok(()) => drop(actor.open.insert(epoch, open)),
-                Err(error) => actor.fail(&error),
-            }
-        };
+        let back =
+            move |(open, result): (OpenEpoch, Result<(), LayerError>), actor: &mut Self, _: &mut Context<Self>| {
+                match result {
+                    Ok(()) => drop(actor.open.insert(epoch, open)),
+                    Err(error) => actor.fail(&error),
+                }
+            };
         AtomicResponse::new(Box::pin(write.into_actor(self).map(back)))
     }
 

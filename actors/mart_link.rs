@@ -97,9 +97,7 @@ impl LinkError {
             Self::Fenced(claim) => Trouble::Cause(Cause::Fenced(*claim)),
             Self::Mart(error) if error.is_retryable() => Trouble::Retry,
             Self::Mart(error) => Trouble::Cause(Cause::Stop { code: error.code(), message: error.to_string() }),
-            Self::Render(_) | Self::Arrow(_) => {
-                Trouble::Cause(Cause::Stop { code: "BUG", message: self.to_string() })
-            }
+            Self::Render(_) | Self::Arrow(_) => Trouble::Cause(Cause::Stop { code: "BUG", message: self.to_string() }),
             Self::Lake(_) | Self::Log(_) | Self::NotConnected => Trouble::Retry,
         }
     }
@@ -281,6 +279,13 @@ impl MartLink {
         self.keep_or_drop(written).await
     }
 
+    /// Deletes rows whose Kafka time is below the boundary.
+    pub async fn delete_rows_below(&self, boundary: EventTime) -> Result<LiveOutcome, LinkError> {
+        let held = self.connected().await?;
+        let deleted = held.mart.delete_rows_below(&self.context()?, boundary).await;
+        self.keep_or_drop(deleted).await
+    }
+
     fn context(&self) -> Result<MartContext, MartError> {
         MartContext::new(&self.pipeline, self.log.id(), self.claim)
     }
@@ -341,31 +346,21 @@ impl MartLink {
 
 /// Starts of windows that the files hold, and the last closed one: previews of all of them go.
 fn closed_windows(files: &[LiveFile], last: EventTime) -> Vec<EventTime> {
-    let mut windows: std::collections::BTreeSet<EventTime> = files
-        .iter()
-        .filter_map(|file| file.staged.event_times)
-        .flat_map(|(first, until)| [first, until])
-        .collect();
+    let mut windows: std::collections::BTreeSet<EventTime> =
+        files.iter().filter_map(|file| file.staged.event_times).flat_map(|(first, until)| [first, until]).collect();
     windows.insert(last);
     windows.into_iter().collect()
 }
 
 /// Rows of one partition whose offsets lie in the range.
-fn pick(
-    batch: &RecordBatch,
-    incarnation: i32,
-    partition: i32,
-    range: OffsetRange,
-) -> Result<RecordBatch, LinkError> {
+fn pick(batch: &RecordBatch, incarnation: i32, partition: i32, range: OffsetRange) -> Result<RecordBatch, LinkError> {
     let ints = |name: &str| batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<Int32Array>());
     let offsets = batch.column_by_name("kafka_offset").and_then(|c| c.as_any().downcast_ref::<Int64Array>());
     let (Some(p), Some(i), Some(o)) = (ints("kafka_partition"), ints("kafka_incarnation"), offsets) else {
         return Ok(batch.slice(0, 0));
     };
     let inside = |row: usize| {
-        p.value(row) == partition
-            && i.value(row) == incarnation
-            && (range.from..range.to).contains(&o.value(row))
+        p.value(row) == partition && i.value(row) == incarnation && (range.from..range.to).contains(&o.value(row))
     };
     let mask: BooleanArray = (0..batch.num_rows()).map(|row| Some(inside(row))).collect();
     Ok(filter_record_batch(batch, &mask)?)

@@ -76,9 +76,9 @@ impl Owner {
             (None, _) => watch.seen = None,
         }
         let unchanged = watch.seen.as_ref().map_or(Duration::ZERO, |(_, since)| now.duration_since(*since));
-        let holder_gone = lease.as_ref().is_some_and(|l| {
-            Process { host: l.host.clone(), pid: l.pid, started: l.started.clone() }.is_gone()
-        });
+        let holder_gone = lease
+            .as_ref()
+            .is_some_and(|l| Process { host: l.host.clone(), pid: l.pid, started: l.started.clone() }.is_gone());
         let facts = TakeOverFacts {
             claim: fold.map(|f| f.claim),
             lease,
@@ -158,8 +158,8 @@ impl Owner {
             beat,
             given_up,
         };
-        let bytes = serde_json::to_vec(&lease)
-            .map_err(|e| LogError::Damaged { path: path.clone(), what: e.to_string() })?;
+        let bytes =
+            serde_json::to_vec(&lease).map_err(|e| LogError::Damaged { path: path.clone(), what: e.to_string() })?;
         self.log.lake().put(&path, Bytes::from(bytes)).await.map_err(|source| LogError::Lake { path, source })
     }
 }

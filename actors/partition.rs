@@ -150,8 +150,13 @@ impl PartitionActor {
     }
 
     fn outgoing(&self, output: StepOutput) -> Outgoing {
-        let meta = |rows, event_times| AppendMeta { partition: self.seed.partition, range: output.range, rows, event_times };
-        let lines = |bytes: Vec<u8>, rows, times| LayerMsg::Lines { epoch: self.seed.epoch, bytes: Bytes::from(bytes), meta: meta(rows, times) };
+        let meta =
+            |rows, event_times| AppendMeta { partition: self.seed.partition, range: output.range, rows, event_times };
+        let lines = |bytes: Vec<u8>, rows, times| LayerMsg::Lines {
+            epoch: self.seed.epoch,
+            bytes: Bytes::from(bytes),
+            meta: meta(rows, times),
+        };
         Outgoing {
             records: (output.bronze_rows > 0)
                 .then(|| lines(output.bronze, output.bronze_rows, output.bronze_event_times)),
@@ -207,7 +212,14 @@ impl PartitionActor {
             dedup: barrier.dedup_increment,
         };
         let commit = CommitMsg::Barrier { epoch: cut.epoch, partition: self.seed.partition, facts };
-        Ok(Barriers { epoch: cut.epoch, expected: cut.expected, increments, registry, commit, partition: self.seed.partition })
+        Ok(Barriers {
+            epoch: cut.epoch,
+            expected: cut.expected,
+            increments,
+            registry,
+            commit,
+            partition: self.seed.partition,
+        })
     }
 
     fn increments(&mut self) -> RegistryMsg {
@@ -229,10 +241,9 @@ impl PartitionActor {
             return;
         }
         let message = self.increments();
-        if matches!(&message, RegistryMsg::Increments { items, .. } if items.iter().any(|i| !i.is_empty())) {
-            if self.edges.registry.try_send(message).is_err() {
-                self.fail(Cause::Failed("increments could not be handed on".to_owned()), ctx);
-            }
+        let changed = matches!(&message, RegistryMsg::Increments { items, .. } if items.iter().any(|i| !i.is_empty()));
+        if changed && self.edges.registry.try_send(message).is_err() {
+            self.fail(Cause::Failed("increments could not be handed on".to_owned()), ctx);
         }
     }
 }
@@ -257,7 +268,9 @@ impl Handler<Envelope<PartitionMsg>> for PartitionActor {
         let edges = Arc::clone(&self.edges);
         let admitted = self.inlet.admit(&envelope).map_err(|gap| Cause::Failed(gap.to_string()));
         let plan = admitted.and_then(|()| match envelope.message {
-            PartitionMsg::Source(SourceEvent::Batch(batch)) => Ok(self.batch(batch)?.map(Plan::Data)),
+            PartitionMsg::Source(SourceEvent::Batch(batch)) => {
+                Ok(self.batch(batch)?.map(|out| Plan::Data(Box::new(out))))
+            }
             PartitionMsg::Source(SourceEvent::Position { next, .. }) => Ok(self.skip_to(next).map(Plan::Skip)),
             PartitionMsg::Source(SourceEvent::Failed(error)) => Err(error.cause()),
             PartitionMsg::Cut(cut) => self.cut(&cut).map(|b| Some(Plan::Barriers(Box::new(b)))),
@@ -313,7 +326,7 @@ struct Barriers {
 }
 
 enum Plan {
-    Data(Outgoing),
+    Data(Box<Outgoing>),
     Skip(RowsMsg),
     Barriers(Box<Barriers>),
 }

@@ -2,8 +2,8 @@
 
 use lakeward_connect::lake::{Create, Lake, LakeError, checksum_of};
 use lakeward_core::ids::{Epoch, EventTime, Version};
-use lakeward_core::kpi::{RenderError, window_end};
 use lakeward_core::kpi::state::{StateError, StateIncrements, compact, decode, encode};
+use lakeward_core::kpi::{RenderError, window_end};
 use lakeward_core::log::{Fold, StagedState, StateRef};
 use lakeward_core::pipeline::Pipeline;
 use lakeward_core::watermark::is_closed;
@@ -96,9 +96,7 @@ impl StateWriter {
         let (length, checksum) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), checksum_of(&bytes));
         match self.lake.create_new(&path, bytes.into()).await {
             Create::Created => Ok(StagedState { path, base_of, length, checksum, items }),
-            Create::Exists => {
-                Err(StateWriteError::Twice(path))
-            }
+            Create::Exists => Err(StateWriteError::Twice(path)),
             Create::Unknown(source) | Create::Failed(source) => Err(StateWriteError::Lake { path, source }),
         }
     }
@@ -116,9 +114,9 @@ pub async fn load_state(lake: &Lake, fold: &Fold, pipeline: &Pipeline) -> Result
         definition.is_none_or(|k| is_closed(window_end(k.window, window), k.allowed_lateness, g))
     };
     let within = pipeline.dedup.as_ref().map_or(0, |d| d.within);
-    let horizon = |partition: i32| fold.partitions.get(&partition).map_or(EventTime::MIN, |p| p.watermark.minus(within));
-    compact(&objects, closed, horizon)
-        .map_err(|source| StateWriteError::State { path: log_position(fold), source })
+    let horizon =
+        |partition: i32| fold.partitions.get(&partition).map_or(EventTime::MIN, |p| p.watermark.minus(within));
+    compact(&objects, closed, horizon).map_err(|source| StateWriteError::State { path: log_position(fold), source })
 }
 
 async fn read_object(lake: &Lake, reference: &StateRef) -> Result<StateIncrements, StateWriteError> {

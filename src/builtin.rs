@@ -24,18 +24,26 @@ pub fn text(name: &str) -> Option<&'static str> {
     FILES.iter().find(|(file, _)| *file == wanted).map(|(_, text)| *text)
 }
 
-/// The text of a built-in pipeline's generator rules.
-#[must_use]
-pub fn generator(name: &str) -> Option<&'static str> {
-    let wanted = format!("{name}{GENERATOR}");
-    FILES.iter().find(|(file, _)| *file == wanted).map(|(_, text)| *text)
+/// The generator rules of a pipeline and the name of their file: the built-in ones, or `x.generator.toml` beside a file
+/// `x.toml`. `None` if there are none.
+pub fn generator(name_or_file: &str) -> Result<Option<(String, String)>, Exit> {
+    if !is_file(name_or_file) {
+        let wanted = format!("{name_or_file}{GENERATOR}");
+        let found = FILES.iter().find(|(file, _)| *file == wanted);
+        return Ok(found.map(|(_, text)| ((*text).to_owned(), format!("pipelines/{wanted}"))));
+    }
+    let file = format!("{}{GENERATOR}", name_or_file.strip_suffix(".toml").unwrap_or(name_or_file));
+    if Path::new(&file).exists() { Ok(Some((read(&file)?, file))) } else { Ok(None) }
+}
+
+fn is_file(name_or_file: &str) -> bool {
+    name_or_file.contains('/') || name_or_file.ends_with(".toml")
 }
 
 /// Loads a pipeline by its built-in name or from a file. A name that is both is the built-in one unless it has a
 /// path separator or ends in `.toml`.
 pub fn load(name_or_file: &str) -> Result<Pipeline, Exit> {
-    let is_file = name_or_file.contains('/') || name_or_file.ends_with(".toml");
-    let (text, file) = match text(name_or_file).filter(|_| !is_file) {
+    let (text, file) = match text(name_or_file).filter(|_| !is_file(name_or_file)) {
         Some(text) => (text.to_owned(), format!("pipelines/{name_or_file}.toml")),
         None => (read(name_or_file)?, name_or_file.to_owned()),
     };

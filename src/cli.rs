@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use std::time::Duration;
+
+use chrono::DateTime;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lakeward_core::duration::parse_duration;
+
+use crate::feed::Rate;
 
 /// Kafka to a lake and live marts, exactly once, with a ledger that proves it.
 #[derive(Debug, Parser)]
@@ -41,6 +47,76 @@ pub enum Command {
     },
     /// Entries of the pipeline's log
     Log(LogArgs),
+    /// Send records of a feed: drawn by its rules, the same for a seed, or from a CSV file
+    Generate(GenerateArgs),
+    /// A few records of a topic, with their coordinates
+    Peek(PeekArgs),
+}
+
+/// Where generated records go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum To {
+    /// The pipeline's topic, created if it is absent
+    #[default]
+    Kafka,
+    /// Standard output, one payload per line
+    Stdout,
+}
+
+/// Arguments of `generate`.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateArgs {
+    /// Built-in name or file; the rules of x.toml are in x.generator.toml beside it
+    pub pipeline: String,
+    /// Stop after this many records; without --rate as fast as Kafka takes them
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    pub events: Option<u64>,
+    /// Stop after this time, such as 60s; without --events and --duration a signal ends it
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub duration: Option<Duration>,
+    /// Records per second, or "max"; the rules' own rate by default
+    #[arg(long, value_name = "N|max")]
+    pub rate: Option<Rate>,
+    /// The same seed gives the same records
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Share of records whose skewed members have their first value, 0 to 1
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = ratio)]
+    pub key_skew: f64,
+    /// Share of records that come late, 0 to 1
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = ratio)]
+    pub late: f64,
+    /// Share of records that repeat an earlier one, 0 to 1
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = ratio)]
+    pub duplicates: f64,
+    /// Share of records that can't be decoded, 0 to 1
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = ratio)]
+    pub bad: f64,
+    /// Send the lines of this file instead; its header names the members
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "key_skew", "late", "duplicates", "bad"])]
+    pub csv: Option<PathBuf>,
+    /// Where records go
+    #[arg(long, value_enum, default_value_t)]
+    pub to: To,
+    /// Spread the Kafka timestamps evenly over this span, such as 30m; it ends now, or begins at --start-time
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub span: Option<Duration>,
+    /// Where the span begins, as RFC 3339
+    #[arg(long, value_name = "TIME", requires = "span", value_parser = time)]
+    pub start_time: Option<i64>,
+}
+
+/// Arguments of `peek`.
+#[derive(Clone, Debug, Args)]
+pub struct PeekArgs {
+    /// The topic
+    pub topic: String,
+    /// This many records over all partitions
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    pub n: usize,
+    /// The oldest records instead of the newest
+    #[arg(long)]
+    pub first: bool,
 }
 
 /// Arguments of `log`.
@@ -73,4 +149,19 @@ pub struct RunArgs {
     /// Take over at once instead of waiting for the owner's lease to expire
     #[arg(long)]
     pub take_over: bool,
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse::<f64>().ok().filter(|r| (0.0..=1.0).contains(r));
+    ratio.ok_or_else(|| "give a number from 0 to 1".to_owned())
+}
+
+/// Microseconds since 1970.
+fn time(text: &str) -> Result<i64, String> {
+    let time = DateTime::parse_from_rfc3339(text);
+    time.map(|t| t.timestamp_micros()).map_err(|e| format!("{e}; write it as 2025-01-31T12:00:00Z"))
 }

@@ -15,11 +15,8 @@ pub fn layer_spec(pipeline: &Pipeline, layer: &Layer) -> LayerSpec {
             LayerSpec::Parquet(ParquetSpec::new(pipeline.rows_schema(), partition_by.clone()))
         }
         (Encoding::Parquet, Holds::FinalWindows { kpi }) => {
-            let fields: Vec<_> = pipeline
-                .kpis
-                .get(*kpi)
-                .map(|k| k.gold.iter().map(|d| d.column.field()).collect())
-                .unwrap_or_default();
+            let fields: Vec<_> =
+                pipeline.kpis.get(*kpi).map(|k| k.gold.iter().map(|d| d.column.field()).collect()).unwrap_or_default();
             LayerSpec::Parquet(ParquetSpec::new(Arc::new(Schema::new(fields)), Vec::new()))
         }
     }

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod feed;
 mod http;
 mod layers;
 mod observe;
@@ -46,6 +47,8 @@ fn dispatch(cli: Cli) -> Result<(), Exit> {
             Command::Ledger { pipeline, json } => commands::ledger::ledger(&config, &pipeline, json).await,
             Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
             Command::Log(args) => commands::log::log(&config, &args).await,
+            Command::Generate(args) => commands::generate::generate(&config, args).await,
+            Command::Peek(args) => commands::peek::peek(&config, args).await,
             Command::Validate { .. } => Ok(()),
         }
     })

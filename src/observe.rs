@@ -64,11 +64,8 @@ fn actors(pipeline: &str, gauges: &Gauges, clock: &Clock) {
     let mut live: BTreeMap<&'static str, u32> = BTreeMap::new();
     for gauge in gauges.live() {
         *live.entry(gauge.kind).or_default() += 1;
-        let labels = [
-            ("pipeline", pipeline.to_owned()),
-            ("kind", gauge.kind.to_owned()),
-            ("index", gauge.index.to_string()),
-        ];
+        let labels =
+            [("pipeline", pipeline.to_owned()), ("kind", gauge.kind.to_owned()), ("index", gauge.index.to_string())];
         let reading = gauge.read(now);
         set(Metric::ActorQueueDepth, &labels, count(reading.depth));
         set(Metric::ActorLagRecords, &labels, wide(reading.lag_records));

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakeward_actors::kit::clock::span;
 use lakeward_actors::kit::{Cause, metric::Metric};
 use lakeward_actors::owner::{Claimed, Entering, LeaseWatch, Owner};
 use lakeward_connect::lake::{Create, Lake};
@@ -164,6 +163,9 @@ impl Runner {
                 }
             };
             if decision == TakeOver::Now {
+                if fold.is_none() {
+                    self.check_layers(&owner.log).await?;
+                }
                 let entering = self.entering(fold.as_ref()).await?;
                 let attempt = format!("{:032x}", rand::random::<u128>());
                 match owner.claim(fold, entering, attempt).await {
@@ -190,6 +192,34 @@ impl Runner {
         self.plan.board.set_owner(true);
         self.plan.board.set_claim(fold.claim);
         tracing::info!(pipeline = self.plan.pipeline.name, claim = fold.claim.0, "took the pipeline over");
+    }
+
+    /// Before version 0: refuses layer folders that hold somebody else's visible files, and folders that staged files
+    /// can't be renamed into (H4).
+    async fn check_layers(&self, log: &LogStore) -> Result<(), Exit> {
+        let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
+        for layer in &self.plan.pipeline.layers {
+            let files = self.lake.list_recursive(&layer.path).await.map_err(store)?;
+            if let Some(file) = files.iter().find(|f| !f.is_dir) {
+                let message = format!(
+                    "the folder {} of layer {} holds files that no log of pipeline {} knows, such as {}; move them \
+                     away, or give the layer another path",
+                    layer.path, layer.name, self.plan.pipeline.name, file.name
+                );
+                return Err(Exit::refused("LAYER_NOT_EMPTY", message));
+            }
+            if !self.lake.same_file_system(&log.paths().staging_root(), &layer.path).await.map_err(store)? {
+                let message = format!(
+                    "the folder {} of layer {} is on another file system than {}, so a file can't be renamed into \
+                     sight at once; keep both on one",
+                    layer.path,
+                    layer.name,
+                    log.paths().staging_root()
+                );
+                return Err(Exit::refused("STORE", message));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a definition that would decide rows otherwise than the log's (H4).
@@ -329,7 +359,14 @@ impl Runner {
     async fn converge(&self, fold: &Fold) {
         let bound = self.finish_bound(true);
         let all = async {
-            while self.plan.board.followers().iter().any(|f| f.done < Some(fold.version)) {
+            // A message to a mart's follower counts too: it is between an actor that has sent it and one that has not
+            // taken it up.
+            let underway = || {
+                let now = self.plan.clock.steady();
+                self.plan.gauges.live().iter().any(|g| g.kind == "kpi_mart" && g.read(now).depth > 0)
+            };
+            let behind = || self.plan.board.followers().iter().any(|f| f.done < Some(fold.version));
+            while behind() || underway() || !self.plan.board.all_shown() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -378,10 +415,4 @@ fn transient(error: &LogError) -> bool {
 #[must_use]
 pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// A span given in microseconds; for callers that hold core's numbers.
-#[must_use]
-pub fn duration(micros: i64) -> Duration {
-    span(micros)
 }

@@ -6,9 +6,10 @@ use tokio::sync::watch;
 /// Exit code after a second signal, as shells use it for an interrupted program.
 const INTERRUPTED: i32 = 130;
 
-/// Listens for SIGTERM and SIGINT. The sender's value becomes true at the first one; SIGHUP is ignored.
+/// Listens for SIGTERM and SIGINT. The sender's value becomes true at the first one; SIGHUP is ignored. `meanwhile` says
+/// what is still done then.
 #[must_use]
-pub fn stop_signals() -> watch::Sender<bool> {
+pub fn stop_signals(meanwhile: &'static str) -> watch::Sender<bool> {
     let (stop, _) = watch::channel(false);
     let asked = stop.clone();
     actix::spawn(async move {
@@ -27,7 +28,7 @@ pub fn stop_signals() -> watch::Sender<bool> {
             if asked.send_replace(true) {
                 std::process::exit(INTERRUPTED);
             }
-            tracing::info!("stopping: the last epoch is being committed; a second signal ends at once");
+            tracing::info!(meanwhile, "stopping; a second signal ends at once");
         }
     });
     stop

@@ -234,9 +234,8 @@ impl Wiring {
         let (board, clock, sentinel) =
             (self.plan.board.clone(), self.plan.clock.clone(), self.alarm.sentinel("commit"));
         let gauge = self.plan.gauges.register("commit", 0);
-        let addr = CommitActor::start_in_arbiter(self.commits(), move |_| {
-            CommitActor::new(seed, board, clock, sentinel)
-        });
+        let addr =
+            CommitActor::start_in_arbiter(self.commits(), move |_| CommitActor::new(seed, board, clock, sentinel));
         Inbox::new(addr.recipient(), gauge)
     }
 
@@ -340,7 +339,8 @@ impl Wiring {
         let (edge, board) = (commit.edge(credits::COMMIT), self.plan.board.clone());
         let sentinel = self.alarm.sentinel("kpi registry");
         let gauge = self.plan.gauges.register("kpi_registry", 0);
-        let addr = KpiRegistry::start_in_arbiter(self.commits(), move |_| KpiRegistry::new(seed, edge, board, sentinel));
+        let addr =
+            KpiRegistry::start_in_arbiter(self.commits(), move |_| KpiRegistry::new(seed, edge, board, sentinel));
         Inbox::new(addr.recipient(), gauge)
     }
 
@@ -381,10 +381,8 @@ impl Wiring {
         let mut sinks: BTreeMap<i32, PartitionSink> = BTreeMap::new();
         let mut starts = Vec::new();
         for (&partition, held) in &self.fold.partitions {
-            let start = PartitionStart {
-                watermark: held.watermark,
-                dedup: remembered.remove(&partition).unwrap_or_default(),
-            };
+            let start =
+                PartitionStart { watermark: held.watermark, dedup: remembered.remove(&partition).unwrap_or_default() };
             let (cut, sink) = self.partition(ends, partition, held.incarnation, held.to, start, Epoch::default());
             cuts.insert(partition, cut);
             sinks.insert(partition, sink);

@@ -103,7 +103,9 @@ impl Metric {
             Self::ActorMessagesTotal => ("lakeward_actor_messages_total", "messages handled by the actor"),
             Self::Actors => ("lakeward_actors", "live actors by kind"),
             Self::PartitionLagRecords => ("lakeward_partition_lag_records", "records not yet read from Kafka"),
-            Self::PartitionLagSeconds => ("lakeward_partition_lag_seconds", "age of the newest event read, while lagging"),
+            Self::PartitionLagSeconds => {
+                ("lakeward_partition_lag_seconds", "age of the newest event read, while lagging")
+            }
             Self::PartitionWatermarkSeconds => {
                 ("lakeward_partition_watermark_seconds", "watermark, seconds since 1970")
             }

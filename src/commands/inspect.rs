@@ -27,7 +27,8 @@ pub async fn inspect(config: &Config, name_or_file: &str) -> Result<Inspected, E
     let open = || Lake::open(url.expose(), config.lake.hadoop_conf.as_deref());
     let lake = patiently(config.start.patience, open, "the lake").await?;
     let absent = || {
-        let message = format!("pipeline {} has never run in {}; start it with `lakeward run`", pipeline.name, lake.store());
+        let message =
+            format!("pipeline {} has never run in {}; start it with `lakeward run`", pipeline.name, lake.store());
         Exit::failed(message)
     };
     let log = LogStore::open_existing(&lake, &pipeline.name).await.map_err(|e| Exit::failed(e.to_string()))?;

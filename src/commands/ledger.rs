@@ -15,9 +15,9 @@ pub async fn ledger(config: &Config, pipeline: &str, as_json: bool) -> Result<()
     let seen = inspect(config, pipeline).await?;
     let open = open_accounts(&seen.pipeline, &seen.fold);
     if as_json {
-        println!("{}", to_json(&seen.pipeline, &seen.fold, &open));
+        crate::text::say!("{}", to_json(&seen.pipeline, &seen.fold, &open));
     } else {
-        print!("{}", to_text(&seen.pipeline, &seen.fold, &open));
+        crate::text::say_as_is(&to_text(&seen.pipeline, &seen.fold, &open));
     }
     if open.is_empty() { Ok(()) } else { Err(Exit::failed(format!("the ledger is open: {}", open.join("; ")))) }
 }
@@ -58,7 +58,8 @@ fn all(fold: &Fold) -> Counters {
 fn to_text(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> String {
     use std::fmt::Write;
     let mut out = String::new();
-    let head = ["partition", "offsets", "read", "kept", "filtered", "duplicate", "quarantined", "tombstones", "balance"];
+    let head =
+        ["partition", "offsets", "read", "kept", "filtered", "duplicate", "quarantined", "tombstones", "balance"];
     let mut rows: Vec<[String; 9]> = vec![head.map(str::to_owned)];
     let row = |name: String, offsets: String, c: &Counters| {
         let balance = if c.is_balanced() { "closed".to_owned() } else { format!("open by {}", c.balance()) };
@@ -67,7 +68,11 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> String {
         [name, offsets, read, kept, filtered, duplicate, quarantined, tombstones, balance]
     };
     for ((partition, incarnation), held) in &fold.past_incarnations {
-        rows.push(row(format!("{partition} (topic {incarnation})"), format!("{}-{}", held.start, held.to), &held.total));
+        rows.push(row(
+            format!("{partition} (topic {incarnation})"),
+            format!("{}-{}", held.start, held.to),
+            &held.total,
+        ));
     }
     for (partition, held) in &fold.partitions {
         rows.push(row(partition.to_string(), format!("{}-{}", held.start, held.to), &held.total));

@@ -32,7 +32,7 @@ const ASK: Duration = Duration::from_secs(10);
 pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
     let pipelines = args.pipelines.iter().map(|p| builtin::load(p)).collect::<Result<Vec<_>, _>>()?;
     let metrics = observe::start_metrics().map_err(|e| Exit::bug(e.to_string()))?;
-    let stop = crate::signal::stop_signals();
+    let stop = crate::signal::stop_signals("the last epoch is being committed");
     let runners = prepare(&config, &args, pipelines).await?;
     let clock = Clock::system();
     let shown = Shown {
@@ -42,6 +42,7 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
             .map(|r| (r.plan.pipeline.name.clone(), r.plan.board.clone(), r.plan.gauges.clone()))
             .collect(),
         clock: clock.clone(),
+        token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
     };
     let (listen, server) = serve(config.http.listen, shown)
         .map_err(|e| Exit::usage(format!("http.listen {}: {e}; choose another port", config.http.listen)))?;
@@ -88,7 +89,7 @@ fn print_summary(pipeline: &Pipeline, summary: &Summary) {
     for partition in fold.partitions.values() {
         total.add(&partition.total);
     }
-    println!(
+    crate::text::say!(
         "{}: head {}, {} records read = {} kept + {} filtered + {} duplicate + {} quarantined + {} tombstones",
         pipeline.name,
         fold.version,
@@ -103,9 +104,9 @@ fn print_summary(pipeline: &Pipeline, summary: &Summary) {
     if let Some((partition, held)) = slowest
         && fold.g > lakeward_core::ids::EventTime::MIN
     {
-        println!(
+        crate::text::say!(
             "{}: windows that end after {} stay open: that is the watermark of partition {partition}, the slowest; \
-             later events, or --close-all, close them",
+             later events close them",
             pipeline.name,
             crate::text::timestamp(held.watermark.0)
         );
@@ -187,11 +188,15 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
 
 /// Kafka's options: the configured ones, with the brokers.
 pub fn kafka_config(config: &Config, pipeline: &Pipeline) -> Result<KafkaConfig, Exit> {
+    Ok(kafka_options(config, &pipeline.name)?.with_fetch_memory(config.memory.cap / 4))
+}
+
+/// The same for a client of another `name` than a pipeline's.
+pub fn kafka_options(config: &Config, name: &str) -> Result<KafkaConfig, Exit> {
     let mut options: BTreeMap<String, String> =
         config.kafka.options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
     options.insert("bootstrap.servers".to_owned(), config.kafka.brokers.clone());
-    let kafka = KafkaConfig::new(&pipeline.name, options).map_err(|e| Exit::usage(e.to_string()))?;
-    Ok(kafka.with_fetch_memory(config.memory.cap / 4))
+    KafkaConfig::new(name, options).map_err(|e| Exit::usage(e.to_string()))
 }
 
 /// How the mart is opened; `None` if there is none.

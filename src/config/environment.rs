@@ -22,6 +22,7 @@ impl Environment {
     }
 
     /// The given variables.
+    #[cfg(test)]
     #[must_use]
     pub fn of(variables: &[(&str, &str)]) -> Self {
         let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -31,9 +32,8 @@ impl Environment {
     /// The `LAKEWARD_*` variables, by name. `LAKEWARD_CONFIG` names the file, `LAKEWARD_CACHE` and `LAKEWARD_TEST_*`
     /// are the scripts' and the tests'; none of them is a setting.
     pub fn overrides(&self) -> impl Iterator<Item = (&str, &str)> {
-        let other = |name: &str| {
-            matches!(name, "LAKEWARD_CONFIG" | "LAKEWARD_CACHE") || name.starts_with("LAKEWARD_TEST_")
-        };
+        let other =
+            |name: &str| matches!(name, "LAKEWARD_CONFIG" | "LAKEWARD_CACHE") || name.starts_with("LAKEWARD_TEST_");
         let ours = self.variables.iter().filter(move |(name, _)| name.starts_with("LAKEWARD_") && !other(name));
         ours.map(|(name, value)| (name.as_str(), value.as_str()))
     }

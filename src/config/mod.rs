@@ -4,6 +4,7 @@
 //! repeated (I17).
 
 mod environment;
+#[cfg(test)]
 mod reference;
 mod secret;
 mod settings;
@@ -18,9 +19,7 @@ use std::time::Duration;
 use lakeward_core::document::DefinitionError;
 
 pub use environment::Environment;
-pub use reference::reference_markdown;
-pub use secret::{Secret, Url, redacted};
-pub use source::RESERVED_OPTIONS;
+pub use secret::{Secret, Url};
 pub use values::MartUrl;
 
 /// The whole configuration.
@@ -348,13 +347,5 @@ impl Config {
             warnings: Vec::new(),
             file: None,
         }
-    }
-}
-
-impl ConfigError {
-    /// The process's exit code: usage or configuration.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        2
     }
 }

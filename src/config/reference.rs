@@ -36,7 +36,7 @@ pub fn reference_markdown() -> String {
         text.push_str(&format!("\n## `[{section}]`\n\n{about}\n\n| key | value | default | |\n|---|---|---|---|\n"));
         SETTINGS.iter().filter(|setting| setting.section == section).for_each(|setting| text.push_str(&row(setting)));
         if section == "kafka" {
-            let reserved = super::RESERVED_OPTIONS.map(|(name, _)| format!("`{name}`")).join(", ");
+            let reserved = super::source::RESERVED_OPTIONS.map(|(name, _)| format!("`{name}`")).join(", ");
             text.push_str(&OPTIONS.replace("RESERVED", &reserved));
         }
     }

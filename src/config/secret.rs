@@ -50,6 +50,7 @@ impl Url {
     }
 
     /// What stands before `://`.
+    #[cfg(test)]
     #[must_use]
     pub fn scheme(&self) -> &str {
         self.0.split_once("://").map_or("", |(scheme, _)| scheme)

@@ -5,6 +5,7 @@ use super::values::{self, Refusal};
 use super::{Config, LogFormat, LogLevel, RowsMode};
 
 /// One setting of `lakeward.toml`.
+#[cfg_attr(not(test), allow(dead_code, reason = "the reference is made from all fields, by a test"))]
 pub struct Setting {
     /// Section.
     pub section: &'static str,

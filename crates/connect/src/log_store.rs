@@ -194,8 +194,8 @@ impl LogStore {
         }
         let path = self.paths.checkpoint(fold.version);
         let body = Checkpoint { format: CHECKPOINT_FORMAT, fold: fold.clone() };
-        let bytes = serde_json::to_vec(&body)
-            .map_err(|e| LogError::Damaged { path: path.clone(), what: e.to_string() })?;
+        let bytes =
+            serde_json::to_vec(&body).map_err(|e| LogError::Damaged { path: path.clone(), what: e.to_string() })?;
         match self.lake.create_new(&path, bytes.into()).await {
             Create::Created | Create::Exists => Ok(()),
             Create::Unknown(source) | Create::Failed(source) => Err(LogError::Lake { path, source }),

@@ -4,8 +4,6 @@
 //! begun row groups together stay near the cap (E1), the largest row group is written out first. Blocks for
 //! milliseconds: call it off the arbiters.
 
-use std::sync::Arc;
-
 use arrow::{
     array::{AsArray, RecordBatch},
     compute::{concat_batches, max, min},
@@ -212,6 +210,8 @@ impl From<ParquetError> for LayerError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow::{
         array::{ArrayRef, Int64Array, StringArray},
         datatypes::{Field, Int64Type, Schema},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array},
+    array::{ArrayRef, RecordBatch, UInt32Array, new_null_array},
     compute::take,
     datatypes::Field,
 };

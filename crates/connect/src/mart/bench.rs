@@ -71,7 +71,7 @@ fn options() -> MartOptions {
 
 fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let nonce: u32 = rand::random();
+    let nonce = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
     format!("t_{}_{}_{nonce:08x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
@@ -278,4 +278,41 @@ pub(super) fn finals(kpi: usize, version: u64, rows: &[(i64, &str, i128)], close
         rows: vec![values(kpi, rows)],
         closed_windows: Some(windows(kpi, closed)),
     }
+}
+
+/// A proxy to Postgres that passes the first COMMIT on and lets it happen, but never passes its answer back; and whether that
+/// has happened.
+pub(super) async fn swallows_first_commit_answer(
+    server: std::net::SocketAddr,
+) -> (std::net::SocketAddr, Arc<std::sync::atomic::AtomicBool>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let swallowed = done.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let swallowed = swallowed.clone();
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let server = tokio::net::TcpStream::connect(server).await.unwrap();
+                let (mut from_server, mut to_server) = server.into_split();
+                let answers = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let mut buffer = vec![0; 65_536];
+                while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
+                    let sent = &buffer[..read];
+                    if sent.ends_with(b"COMMIT\0") && !swallowed.swap(true, Ordering::SeqCst) {
+                        answers.abort();
+                        // Aborted: dropped with its half of the client's connection.
+                        let _ = answers.await;
+                        to_server.write_all(sent).await.unwrap();
+                        to_server.shutdown().await.unwrap();
+                        return;
+                    }
+                    to_server.write_all(sent).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, done)
 }

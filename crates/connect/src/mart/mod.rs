@@ -11,6 +11,7 @@ mod error;
 mod outcome;
 mod plan;
 mod postgres;
+mod shape;
 mod sqlite;
 mod steps;
 #[cfg(test)]

@@ -177,3 +177,56 @@ pub(crate) fn short_hash(text: &str) -> String {
     use sha2::{Digest, Sha256};
     hex::encode(Sha256::digest(text.as_bytes()).get(..4).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use lakeward_core::pipeline::{EventTimeSource, FieldDef, RowsMart, Source, StartOffset, Time};
+
+    use super::*;
+
+    /// One field `kafka_offset` of text, to be told from the coordinate, and these table columns.
+    fn pipeline(columns: &[(&str, usize)]) -> Pipeline {
+        let field = FieldDef { name: "kafka_offset".into(), ty: DataType::String, required: false, round: false };
+        Pipeline {
+            name: "p".into(),
+            source: Source { topic: "t".into(), start: StartOffset::Earliest },
+            fields: vec![field],
+            time: Time {
+                event_time: EventTimeSource::Kafka,
+                out_of_orderness: 0,
+                max_future_skew: 0,
+                idle_after: 0,
+                max_drift: 0,
+            },
+            checks: vec![],
+            derived: vec![],
+            dedup: None,
+            layers: vec![],
+            rows: Some(RowsMart {
+                table: "things".into(),
+                columns: columns.iter().map(|(name, source)| ((*name).to_owned(), *source)).collect(),
+                retention: None,
+            }),
+            kpis: vec![],
+        }
+    }
+
+    #[test]
+    fn rows_are_known_by_the_coordinates_under_their_names_in_the_mart() {
+        // 0 is the field; 1 to 6 are processing time, topic, partition, offset, timestamp, incarnation.
+        let columns = [("text", 0), ("at", 4), ("part", 3), ("gen", 6), ("time", 5)];
+        let rows = Plan::new(&pipeline(&columns)).unwrap().rows.unwrap();
+        assert_eq!((&*rows.incarnation, &*rows.partition, &*rows.offset), ("gen", "part", "at"));
+        assert_eq!(rows.timestamp.as_deref(), Some("time"));
+        assert_eq!(rows.table.key, [3, 2, 1]);
+        assert_eq!(rows.table.columns.first(), Some(&Column::new("text", DataType::String, true)));
+    }
+
+    #[test]
+    fn a_table_without_a_coordinate_is_refused_by_name() {
+        let error = Plan::new(&pipeline(&[("text", 0), ("part", 3), ("gen", 6)])).unwrap_err().to_string();
+        assert!(error.contains("kafka_offset"), "{error}");
+    }
+}

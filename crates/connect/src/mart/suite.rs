@@ -443,6 +443,40 @@ async fn a_dropped_column_is_named_and_a_restarted_session_goes_on() {
 }
 
 #[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_found_in_the_fence() {
+    on_postgres(async |bench| {
+        let (context, _) = bench.claimed(1, 0).await;
+        let config: tokio_postgres::Config = bench.url.parse().unwrap();
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        let (proxy, swallowed) = swallows_first_commit_answer(([127, 0, 0, 1], port).into()).await;
+        let mart = open(&bench.url.replacen(&format!("127.0.0.1:{port}"), &proxy.to_string(), 1)).await;
+        assert_eq!(mart.copy_rows(&context, rows(0, 0, 2, "a")).await.unwrap(), RowsOutcome::Applied);
+        assert!(swallowed.load(std::sync::atomic::Ordering::SeqCst));
+        assert_eq!(mart.copy_rows(&context, rows(0, 2, 3, "a")).await.unwrap(), RowsOutcome::Applied);
+        assert_eq!(bench.rows().await, ["0|0|a", "0|1|a", "0|2|a"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_backend_killed_at_commit_leaves_nothing_and_the_same_call_may_be_made_again() {
+    on_postgres(async |bench| {
+        let (context, _) = bench.claimed(1, 0).await;
+        // A deferred trigger runs within COMMIT.
+        let dies = "CREATE FUNCTION dies() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                    PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
+                    CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON things DEFERRABLE INITIALLY DEFERRED \
+                    FOR EACH ROW EXECUTE FUNCTION dies()";
+        bench.query(dies).await;
+        let error = bench.mart.copy_rows(&context, rows(0, 0, 2, "a")).await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+        bench.query("DROP TRIGGER dies ON things").await;
+        assert_eq!(bench.mart.copy_rows(&context, rows(0, 0, 2, "a")).await.unwrap(), RowsOutcome::Applied);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_locked_sqlite_file_is_refused_with_the_holder() {
     let bench = sqlite().await;
     let (context, _) = bench.claimed(1, 0).await;

@@ -422,13 +422,8 @@ mod tests {
         let mut fold = started();
         let mut draft = epoch_draft(&[(0, 9, 100), (1, 3, 90)]);
         draft.staged.insert("rows".to_owned(), ("silver/x".to_owned(), vec![staged("s/0-a/f.tmp")]));
-        let state = StagedState {
-            path: "delta".to_owned(),
-            base_of: None,
-            length: 1,
-            checksum: "c".to_owned(),
-            items: 1,
-        };
+        let state =
+            StagedState { path: "delta".to_owned(), base_of: None, length: 1, checksum: "c".to_owned(), items: 1 };
         draft.state.push(state.clone());
         commit(&mut fold, &draft, &author(0, "b")).unwrap();
         let file = fold.layer_files("rows").next().unwrap();

@@ -75,7 +75,15 @@ mod tests {
     use super::*;
 
     fn facts() -> TakeOverFacts {
-        let lease = Lease { log_id: "l".into(), claim: Version(4), host: "h".into(), pid: 1, beat: 9, given_up: false };
+        let lease = Lease {
+            log_id: "l".into(),
+            claim: Version(4),
+            host: "h".into(),
+            pid: 1,
+            started: String::new(),
+            beat: 9,
+            given_up: false,
+        };
         TakeOverFacts {
             claim: Some(Version(4)),
             lease: Some(lease),

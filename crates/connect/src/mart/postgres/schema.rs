@@ -6,6 +6,7 @@ use lakeward_core::types::{Column, DataType};
 use tokio_postgres::Transaction;
 
 use super::super::plan::{RowsTable, Table, short_hash};
+use super::super::shape::{Found, compare};
 use super::super::{MartContext, MartError};
 use super::failure::Failure;
 use super::session::{Limit, Sessions};
@@ -94,7 +95,7 @@ async fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> R
         return refuse("it exists, but is no table".into());
     }
     let columns = found_columns(tx, oid).await?;
-    let (differences, missing) = compare(table, &columns, &found_key(tx, oid).await?);
+    let (differences, missing) = compare(table, &columns, &found_key(tx, oid).await?, sql_type);
     if !differences.is_empty() {
         return refuse(differences.join("; "));
     }
@@ -116,13 +117,6 @@ fn definition(column: &Column) -> String {
     format!("{} {}{not_null}", quoted(&column.name), sql_type(column.ty))
 }
 
-/// A column as it is in the database.
-struct Found {
-    ty: String,
-    not_null: bool,
-    has_default: bool,
-}
-
 async fn found_columns(tx: &Transaction<'_>, oid: u32) -> Result<BTreeMap<String, Found>, Failure> {
     let sql = "SELECT attname::text, format_type(atttypid, atttypmod), attnotnull, \
                atthasdef OR attidentity <> '' FROM pg_attribute \
@@ -140,38 +134,6 @@ async fn found_key(tx: &Transaction<'_>, oid: u32) -> Result<BTreeSet<String>, F
                ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) WHERE i.indrelid = $1 AND i.indisprimary";
     let rows = tx.query(sql, &[&oid]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// What speaks against using the table as it is, and the columns that may be added to it.
-fn compare<'a>(
-    table: &'a Table,
-    found: &BTreeMap<String, Found>,
-    found_key: &BTreeSet<String>,
-) -> (Vec<String>, Vec<&'a Column>) {
-    let (mut differences, mut missing) = (Vec::new(), Vec::new());
-    for column in &table.columns {
-        let (name, wanted) = (&column.name, sql_type(column.ty));
-        match found.get(name) {
-            None if column.nullable => missing.push(column),
-            None => differences.push(format!("column {name} {wanted} is missing")),
-            Some(is) if is.ty != wanted => differences.push(format!("column {name} is {}, not {wanted}", is.ty)),
-            Some(is) if is.not_null && column.nullable => {
-                differences.push(format!("column {name} is NOT NULL, but may hold NULL"));
-            }
-            Some(_) => {}
-        }
-    }
-    for (name, is) in found {
-        if is.not_null && !is.has_default && !table.columns.iter().any(|c| c.name == *name) {
-            differences.push(format!("column {name} is NOT NULL and unknown to the pipeline"));
-        }
-    }
-    let wanted: BTreeSet<String> = table.key_columns().map(|c| c.name.clone()).collect();
-    if *found_key != wanted {
-        let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
-        differences.push(format!("its primary key is ({}), not ({})", list(found_key), list(&wanted)));
-    }
-    (differences, missing)
 }
 
 async fn index_timestamp(tx: &Transaction<'_>, rows: &RowsTable) -> Result<(), Failure> {

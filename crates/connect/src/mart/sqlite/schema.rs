@@ -6,6 +6,7 @@ use lakeward_core::types::{Column, DataType};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::super::plan::Table;
+use super::super::shape::{Found, compare};
 use super::super::{MartContext, MartError};
 use super::failure::Failure;
 use super::values::INTEGER_DIGITS;
@@ -120,7 +121,7 @@ fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<
         Some(_) => return Err(refuse(mart, &name, "it exists, but is no table".into())),
     }
     let (found, found_key) = found_columns(tx, &name)?;
-    let (differences, missing) = compare(table, &found, &found_key);
+    let (differences, missing) = compare(table, &found, &found_key, sql_type);
     if !differences.is_empty() {
         return Err(refuse(mart, &name, differences.join("; ")));
     }
@@ -128,13 +129,6 @@ fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<
         tx.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {}", quoted(&name), definition(column)))?;
     }
     Ok(())
-}
-
-/// A column as it is in the database.
-struct Found {
-    ty: String,
-    not_null: bool,
-    has_default: bool,
 }
 
 fn found_columns(tx: &Transaction<'_>, table: &str) -> Result<(BTreeMap<String, Found>, BTreeSet<String>), Failure> {
@@ -150,38 +144,6 @@ fn found_columns(tx: &Transaction<'_>, table: &str) -> Result<(BTreeMap<String, 
         columns.insert(name, Found { ty: row.get(1)?, not_null: row.get(2)?, has_default: row.get(3)? });
     }
     Ok((columns, key))
-}
-
-/// What speaks against using the table as it is, and the columns that may be added to it.
-fn compare<'a>(
-    table: &'a Table,
-    found: &BTreeMap<String, Found>,
-    found_key: &BTreeSet<String>,
-) -> (Vec<String>, Vec<&'a Column>) {
-    let (mut differences, mut missing) = (Vec::new(), Vec::new());
-    for column in &table.columns {
-        let (name, wanted) = (&column.name, sql_type(column.ty));
-        match found.get(name) {
-            None if column.nullable => missing.push(column),
-            None => differences.push(format!("column {name} {wanted} is missing")),
-            Some(is) if is.ty != wanted => differences.push(format!("column {name} is {}, not {wanted}", is.ty)),
-            Some(is) if is.not_null && column.nullable => {
-                differences.push(format!("column {name} is NOT NULL, but may hold NULL"));
-            }
-            Some(_) => {}
-        }
-    }
-    for (name, is) in found {
-        if is.not_null && !is.has_default && !table.columns.iter().any(|c| c.name == *name) {
-            differences.push(format!("column {name} is NOT NULL and unknown to the pipeline"));
-        }
-    }
-    let wanted: BTreeSet<String> = table.key_columns().map(|c| c.name.clone()).collect();
-    if *found_key != wanted {
-        let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
-        differences.push(format!("its primary key is ({}), not ({})", list(found_key), list(&wanted)));
-    }
-    (differences, missing)
 }
 
 /// The view for people: decimals and times as text.

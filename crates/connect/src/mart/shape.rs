@@ -1,0 +1,47 @@
+//! Whether a table that is there has the shape that is needed. Pure; each mart spells types its own way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lakeward_core::types::{Column, DataType};
+
+use super::plan::Table;
+
+/// A column as it is in the database.
+pub(crate) struct Found {
+    pub ty: String,
+    pub not_null: bool,
+    pub has_default: bool,
+}
+
+/// What speaks against using the table as it is, and the columns that may be added to it.
+pub(crate) fn compare<'a>(
+    table: &'a Table,
+    found: &BTreeMap<String, Found>,
+    found_key: &BTreeSet<String>,
+    sql_type: fn(DataType) -> String,
+) -> (Vec<String>, Vec<&'a Column>) {
+    let (mut differences, mut missing) = (Vec::new(), Vec::new());
+    for column in &table.columns {
+        let (name, wanted) = (&column.name, sql_type(column.ty));
+        match found.get(name) {
+            None if column.nullable => missing.push(column),
+            None => differences.push(format!("column {name} {wanted} is missing")),
+            Some(is) if is.ty != wanted => differences.push(format!("column {name} is {}, not {wanted}", is.ty)),
+            Some(is) if is.not_null && column.nullable => {
+                differences.push(format!("column {name} is NOT NULL, but may hold NULL"));
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, is) in found {
+        if is.not_null && !is.has_default && !table.columns.iter().any(|c| c.name == *name) {
+            differences.push(format!("column {name} is NOT NULL and unknown to the pipeline"));
+        }
+    }
+    let wanted: BTreeSet<String> = table.key_columns().map(|c| c.name.clone()).collect();
+    if *found_key != wanted {
+        let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+        differences.push(format!("its primary key is ({}), not ({})", list(found_key), list(&wanted)));
+    }
+    (differences, missing)
+}
