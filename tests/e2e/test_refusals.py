@@ -88,10 +88,10 @@ def test_a_missing_topic_is_named(new_bench):
 
 
 @pytest.mark.parametrize("line, words", [
-    ('[lake]\nurll = "file:///tmp/x"\n', ["lakeward.toml", "2", "urll", "url"]),
-    ('[epoch]\nage = "30 parsecs"\n', ["lakeward.toml", "2", "age", "30 parsecs"]),
+    ('[lake]\nurll = "file:///tmp/x"\n', ["lakeward.toml:2", "urll", "url"]),
+    ('[epoch]\nage = "30 parsecs"\n', ["lakeward.toml:2:7", "epoch.age", "parsecs", "ms, s, m, h or d"]),
     ('[http]\nlisten = "0.0.0.0:8501"\n', ["listen", "token"]),
-    ("[http\n", ["lakeward.toml", "1"]),
+    ("[http\n", ["lakeward.toml:1"]),
 ])
 def test_a_wrong_configuration_says_where_and_what_would_be_right(new_bench, line, words):
     bench = new_bench(mart="none")
