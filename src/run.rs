@@ -167,6 +167,7 @@ impl Runner {
                     self.check_layers(&owner.log).await?;
                 }
                 let entering = self.entering(fold.as_ref()).await?;
+                self.check_mart(&owner.log).await?;
                 let attempt = format!("{:032x}", rand::random::<u128>());
                 match owner.claim(fold, entering, attempt).await {
                     Ok(Claimed::Ours(fold)) => {
@@ -192,6 +193,17 @@ impl Runner {
         self.plan.board.set_owner(true);
         self.plan.board.set_claim(fold.claim);
         tracing::info!(pipeline = self.plan.pipeline.name, claim = fold.claim.0, "took the pipeline over");
+    }
+
+    /// Before a claim: a mart that only a person can mend refuses the start (H4). One that is away for now doesn't: its
+    /// follower tries again.
+    async fn check_mart(&self, log: &LogStore) -> Result<(), Exit> {
+        let Some(open) = &self.plan.mart else { return Ok(()) };
+        let prepared = async { open()().await?.prepare(&self.plan.pipeline, log.id()).await };
+        match prepared.await {
+            Err(error) if !error.is_retryable() => Err(Exit::refused(error.code(), error.to_string())),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Before version 0: refuses layer folders that hold somebody else's visible files, and folders that staged files

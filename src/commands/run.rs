@@ -136,13 +136,20 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
     let admin = Arc::new(Admin::new(&kafka, ASK).map_err(|e| Exit::usage(e.to_string()))?);
     let ping = || {
         let admin = Arc::clone(&admin);
-        async move { Ok::<_, anyhow::Error>(tokio::task::spawn_blocking(move || admin.ping(ASK)).await??) }
+        async move { Ok::<_, anyhow::Error>(tokio::task::spawn_blocking(move || admin.ping(ASK.min(patience))).await??) }
     };
     patiently(patience, ping, "Kafka").await?;
     let mart = open_mart(config);
     if let Some(open) = &mart {
-        let reach = || async { open()().await?.status(&pipeline).await };
-        patiently(patience, reach, "the mart").await?;
+        // Trying again helps only while nobody answers.
+        let reach = || async {
+            match async { open()().await?.status(&pipeline).await }.await {
+                Err(error) if error.is_retryable() => Err(error),
+                answered => Ok(answered),
+            }
+        };
+        let answered = patiently(patience, reach, "the mart").await?;
+        answered.map_err(|error| Exit::refused(error.code(), error.to_string()))?;
     }
     let process = Process::this();
     let member = Member {

@@ -74,7 +74,7 @@ def produce(brokers, topic, messages, rate=None, stop=None):
     """Sends all, in order, acknowledged; `rate` in events per second. Returns how many. `stop()` ends it early."""
     producer = Producer({
         "bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4",
-        "queue.buffering.max.messages": 200_000})
+        "queue.buffering.max.messages": 200_000, "log_level": 2})
     failed, sent, began = [], 0, time.monotonic()
 
     def told(error, _message):
