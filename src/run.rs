@@ -154,6 +154,10 @@ impl Runner {
             };
             self.check_definition(fold.as_ref()).await?;
             let own_claim = mine && fold.as_ref().is_some_and(|f| f.claim == self.claimed());
+            // Who owned and finds a greater claim was fenced, whatever ended its generation first (O2).
+            if let Some(greater) = fold.as_ref().map(|f| f.claim).filter(|claim| mine && *claim > self.claimed()) {
+                return Err(Exit::fenced(&self.plan.pipeline.name, greater));
+            }
             let decision = match owner.look(&mut lease, fold.as_ref(), forced).await {
                 Ok(_) if own_claim => TakeOver::Now,
                 Ok(decision) => decision,
