@@ -308,10 +308,12 @@ impl Runner {
         let claim = fold.claim;
         let lease = tokio::spawn(owner.clone().keep_lease(claim));
         let mut generation = topology::spawn(self.plan.clone(), log.clone(), fold).await?;
+        let keeper = lease.abort_handle();
         let ended = self.supervise(&mut generation, lease, stop).await;
         if let Ended::Clean(fold) = &ended {
             self.converge(fold).await;
         }
+        keeper.abort();
         generation.stop().await;
         Ok(ended)
     }
@@ -356,7 +358,6 @@ impl Runner {
                 }
             }
         };
-        lease.abort();
         ended
     }
 
