@@ -307,8 +307,9 @@ impl Runner {
         }
         let claim = fold.claim;
         let lease = tokio::spawn(owner.clone().keep_lease(claim));
-        let mut generation = topology::spawn(self.plan.clone(), log.clone(), fold).await?;
         let keeper = lease.abort_handle();
+        let spawned = topology::spawn(self.plan.clone(), log.clone(), fold).await;
+        let mut generation = spawned.inspect_err(|_| keeper.abort())?;
         let ended = self.supervise(&mut generation, lease, stop).await;
         if let Ended::Clean(fold) = &ended {
             self.converge(fold).await;
@@ -328,7 +329,7 @@ impl Runner {
         let mut finishing = false;
         let deadline = tokio::time::sleep(Duration::MAX);
         tokio::pin!(deadline);
-        let ended = loop {
+        loop {
             tokio::select! {
                 cause = generation.heard.recv() => match cause {
                     Some(Cause::Finished) => break Ended::Clean(Arc::clone(&generation.head.borrow().fold)),
@@ -357,8 +358,7 @@ impl Runner {
                     break Ended::Clean(Arc::clone(&generation.head.borrow().fold));
                 }
             }
-        };
-        ended
+        }
     }
 
     fn finish_bound(&self, stopping: bool) -> Duration {
