@@ -149,7 +149,10 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
             }
         };
         let answered = patiently(patience, reach, "the mart").await?;
-        answered.map_err(|error| Exit::refused(error.code(), error.to_string()))?;
+        // What is wrong with a table is said better by its preparation, before the claim.
+        if let Some(error) = answered.err().filter(|error| error.code() != "MART_SCHEMA") {
+            return Err(Exit::refused(error.code(), error.to_string()));
+        }
     }
     let process = Process::this();
     let member = Member {
