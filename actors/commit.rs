@@ -222,7 +222,7 @@ impl CommitActor {
             return self.fail(Cause::Stop { code: "STATE_FULL", message }, ctx);
         }
         let reason = self.cut_reason();
-        self.board.set_hold(reason.is_some() && self.pending.len() >= 2);
+        self.board.set_hold(self.finish.is_some() || reason.is_some() && self.pending.len() >= 2);
         if reason.is_none() || self.pending.len() >= 2 {
             return;
         }
@@ -289,10 +289,11 @@ impl CommitActor {
         self.open = epoch.next();
         self.opened_at = now;
         self.board.reset_epoch_bytes();
+        let last = self.finish.is_some();
         let sends: Vec<_> = self
             .partitions
             .iter()
-            .map(|(p, edge)| (edge.clone(), Cut { epoch, expected, floor: floors.get(p).copied() }))
+            .map(|(p, edge)| (edge.clone(), Cut { epoch, expected, last, floor: floors.get(p).copied() }))
             .collect();
         let send = async move {
             for (edge, cut) in sends {

@@ -86,9 +86,21 @@ impl KpiActor {
         let Some(mart) = self.mart.as_ref().filter(|mart| mart.has_credit()) else { return };
         let rows = self.windows.live();
         if !rows.is_empty() {
-            // No credit after all, or a mart that is gone: the values are sent again when they change, and finally.
+            // This is the only sender and a credit is free: only a mart that is gone refuses, and it has rung the alarm.
             let _ = mart.try_send(KpiMartMsg::Live(rows));
         }
+        self.board.set_unshown(&self.name(), 0);
+    }
+
+    /// Notes that values wait for the live tick.
+    fn unshown(&self) {
+        if self.mart.is_some() && !self.windows.is_empty() {
+            self.board.set_unshown(&self.name(), 1);
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("kpi-{}", self.index)
     }
 
     fn close(&mut self, epoch: Epoch, g: EventTime) -> Result<Handed, Cause> {
@@ -108,6 +120,7 @@ impl Actor for KpiActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.unshown();
         if self.mart.is_some() {
             ctx.run_interval(self.live_tick, |actor, _| actor.live());
         }
@@ -115,6 +128,7 @@ impl Actor for KpiActor {
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.board.open_windows().remove(&self.index);
+        self.board.set_unshown(&self.name(), 0);
         self.sentinel.rest();
     }
 }
@@ -131,8 +145,9 @@ impl Handler<Envelope<KpiMsg>> for KpiActor {
             KpiMsg::Apply { epoch, increments } => {
                 if let Err(error) = self.windows.apply(epoch, increments) {
                     self.sentinel.fail(Cause::Failed(error.to_string()));
-                    ctx.stop();
+                    return ctx.stop();
                 }
+                self.unshown();
             }
             KpiMsg::Close { epoch, g, reply } => match self.close(epoch, g) {
                 // A registry that waits no more has ended the generation.

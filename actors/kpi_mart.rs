@@ -99,6 +99,11 @@ impl KpiMart {
         }
     }
 
+    /// Notes what is not in the table yet.
+    fn note_unshown(&self) {
+        self.board.set_unshown(&self.name, self.waiting.len() + usize::from(self.busy));
+    }
+
     /// Live values are held back until the partitions have passed what the table reflected before (F3).
     fn has_caught_up(&self) -> bool {
         let Some(reflected) = &self.reflected else { return false };
@@ -136,6 +141,7 @@ impl KpiMart {
             self.waiting
                 .retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, fold.g));
         }
+        self.note_unshown();
     }
 
     /// Writes the live values that wait.
@@ -152,6 +158,7 @@ impl KpiMart {
                          actor: &mut Self,
                          ctx: &mut Context<Self>| {
             actor.busy = false;
+            actor.note_unshown();
             match result {
                 Ok(LiveOutcome::Applied) => {
                     actor.board.followers().entry(actor.name.clone()).or_default().fresh_at = now
@@ -161,6 +168,7 @@ impl KpiMart {
                     for row in rows {
                         actor.waiting.entry((row.window, row.key.clone())).or_insert(row);
                     }
+                    actor.note_unshown();
                     actor.trouble(&error, ctx);
                 }
             }
@@ -209,5 +217,6 @@ impl Handler<Envelope<KpiMartMsg>> for KpiMart {
         for row in rows {
             self.waiting.insert((row.window, row.key.clone()), row);
         }
+        self.note_unshown();
     }
 }

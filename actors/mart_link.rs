@@ -259,7 +259,7 @@ impl MartLink {
                 return Ok(FinalsOutcome::Fenced { claim });
             }
         }
-        Ok(FinalsOutcome::Applied { version: fold.version, reflected: fence.map(|f| f.reflected).unwrap_or_default() })
+        Ok(FinalsOutcome::Applied { version: fold.version, reflected: self.same_incarnation(fence) })
     }
 
     /// Writes live values.
@@ -277,6 +277,23 @@ impl MartLink {
         let live = LiveRows { rows: rendered.batch, window_ends, reflected: reflected.clone() };
         let written = held.mart.upsert_live(&self.context()?, kpi, live).await;
         self.keep_or_drop(written).await
+    }
+
+    /// What a KPI's table reflected before, without partitions whose topic has been recreated since: their offsets
+    /// count anew.
+    fn same_incarnation(&self, fence: Option<KpiFence>) -> BTreeMap<i32, i64> {
+        let before = self.start.reigns.values().next_back();
+        let now = |p: &i32| self.start.partitions.get(p).map(|held| held.incarnation);
+        let same = |p: &i32| before.is_none_or(|reign| reign.get(p).map(|(i, _)| *i) == now(p));
+        let reflected = fence.map(|f| f.reflected).unwrap_or_default();
+        reflected.into_iter().filter(|(p, _)| same(p)).collect()
+    }
+
+    /// Deletes rows whose Kafka time is below the boundary.
+    pub async fn delete_rows_below(&self, boundary: EventTime) -> Result<LiveOutcome, LinkError> {
+        let held = self.connected().await?;
+        let deleted = held.mart.delete_rows_below(&self.context()?, boundary).await;
+        self.keep_or_drop(deleted).await
     }
 
     fn context(&self) -> Result<MartContext, MartError> {

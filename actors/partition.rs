@@ -39,6 +39,8 @@ pub struct Cut {
     pub epoch: Epoch,
     /// How many partitions take part in it.
     pub expected: u32,
+    /// Whether it is the generation's last: what comes behind the barrier is left for the next start.
+    pub last: bool,
     /// The floor, if the partition was judged idle at the given position; void if it has moved on since.
     pub floor: Option<(EventTime, i64)>,
 }
@@ -197,6 +199,9 @@ impl PartitionActor {
         let increments = self.increments();
         let barrier = self.seed.step.barrier(floor);
         self.seed.epoch = cut.epoch.next();
+        if cut.last {
+            self.seed.until = Some(self.seed.position);
+        }
         self.publish(None);
         let facts = BarrierFacts {
             to: self.seed.position,

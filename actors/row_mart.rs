@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use arrow::record_batch::RecordBatch;
-use lakeward_connect::mart::RowsOutcome;
-use lakeward_core::ids::{Epoch, OffsetRange};
+use lakeward_connect::mart::{LiveOutcome, RowsOutcome};
+use lakeward_core::ids::{Epoch, EventTime, OffsetRange};
 use lakeward_core::log::Fold;
 use tokio::sync::watch;
 
@@ -72,6 +72,7 @@ pub struct RowMart {
     lanes: BTreeMap<i32, Lane>,
     newest_barrier: Option<Epoch>,
     held: VecDeque<(RowsMsg, Credit)>,
+    retained: Option<EventTime>,
     board: Board,
     clock: Clock,
     inlet: Inlet,
@@ -144,6 +145,7 @@ impl RowMart {
             lanes: BTreeMap::new(),
             newest_barrier: None,
             held: VecDeque::new(),
+            retained: None,
             board,
             clock,
             inlet: Inlet::default(),
@@ -318,13 +320,33 @@ impl RowMart {
     }
 
     /// Tells how far the table reflects the log: every partition's fence at or above a version's offsets.
-    fn report(&mut self, _: &mut Context<Self>) {
+    fn report(&mut self, ctx: &mut Context<Self>) {
         if matches!(self.mood, Mood::Live) {
             let fold = Arc::clone(&self.head.borrow().fold);
             if self.link.reaches(&fold) {
                 self.board.follower_done(NAME, fold.version);
+                self.retain(fold.rows_boundary, ctx);
             }
         }
+    }
+}
+
+impl RowMart {
+    /// Deletes the rows below the log's boundary, once for each boundary (F2).
+    fn retain(&mut self, boundary: Option<EventTime>, ctx: &mut Context<Self>) {
+        let Some(boundary) = boundary.filter(|b| self.retained < Some(*b)) else { return };
+        self.retained = Some(boundary);
+        let link = Arc::clone(&self.link);
+        let delete = async move { link.delete_rows_below(boundary).await };
+        let done = |result: Result<LiveOutcome, LinkError>, actor: &mut Self, ctx: &mut Context<Self>| match result {
+            Ok(LiveOutcome::Applied) => {}
+            Ok(LiveOutcome::Fenced { claim }) => actor.end(Cause::Fenced(claim), ctx),
+            Err(error) => {
+                actor.retained = None;
+                actor.trouble(error, ctx);
+            }
+        };
+        ctx.spawn(delete.into_actor(self).map(done));
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::http::header;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use lakeward_actors::kit::{Board, Clock, Gauges};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
@@ -16,6 +17,8 @@ pub struct Shown {
     pub pipelines: Vec<(String, Board, Gauges)>,
     /// Time.
     pub clock: Clock,
+    /// What `/api` asks for as `Authorization: Bearer …`; `None` on a loopback port without one.
+    pub token: Option<String>,
 }
 
 /// Binds the port and gives the server's future. A port in use is an error here, before anything else starts.
@@ -53,7 +56,22 @@ async fn readyz(shown: web::Data<Shown>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ready", "role": role, "pipelines": roles }))
 }
 
-async fn actors(shown: web::Data<Shown>) -> HttpResponse {
+/// Whether the request may read `/api`. Probes and metrics need no token.
+fn allowed(shown: &Shown, request: &HttpRequest) -> bool {
+    let Some(token) = &shown.token else { return true };
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    given.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|given| same(given, token))
+}
+
+/// Equality in a time that doesn't tell how much of the token was right.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differing, (x, y)| differing | (x ^ y)) == 0
+}
+
+async fn actors(shown: web::Data<Shown>, request: HttpRequest) -> HttpResponse {
+    if !allowed(&shown, &request) {
+        return HttpResponse::Unauthorized().json(json!({ "error": "send Authorization: Bearer <http.token>" }));
+    }
     let now = shown.clock.steady();
     let mut all = Vec::new();
     for (pipeline, _, gauges) in &shown.pipelines {

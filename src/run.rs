@@ -154,6 +154,10 @@ impl Runner {
             };
             self.check_definition(fold.as_ref()).await?;
             let own_claim = mine && fold.as_ref().is_some_and(|f| f.claim == self.claimed());
+            // Who owned and finds a greater claim was fenced, whatever ended its generation first (O2).
+            if let Some(greater) = fold.as_ref().map(|f| f.claim).filter(|claim| mine && *claim > self.claimed()) {
+                return Err(Exit::fenced(&self.plan.pipeline.name, greater));
+            }
             let decision = match owner.look(&mut lease, fold.as_ref(), forced).await {
                 Ok(_) if own_claim => TakeOver::Now,
                 Ok(decision) => decision,
@@ -163,7 +167,11 @@ impl Runner {
                 }
             };
             if decision == TakeOver::Now {
+                if fold.is_none() {
+                    self.check_layers(&owner.log).await?;
+                }
                 let entering = self.entering(fold.as_ref()).await?;
+                self.check_mart(&owner.log).await?;
                 let attempt = format!("{:032x}", rand::random::<u128>());
                 match owner.claim(fold, entering, attempt).await {
                     Ok(Claimed::Ours(fold)) => {
@@ -189,6 +197,45 @@ impl Runner {
         self.plan.board.set_owner(true);
         self.plan.board.set_claim(fold.claim);
         tracing::info!(pipeline = self.plan.pipeline.name, claim = fold.claim.0, "took the pipeline over");
+    }
+
+    /// Before a claim: a mart that only a person can mend refuses the start (H4). One that is away for now doesn't: its
+    /// follower tries again.
+    async fn check_mart(&self, log: &LogStore) -> Result<(), Exit> {
+        let Some(open) = &self.plan.mart else { return Ok(()) };
+        let prepared = async { open()().await?.prepare(&self.plan.pipeline, log.id()).await };
+        match prepared.await {
+            Err(error) if !error.is_retryable() => Err(Exit::refused(error.code(), error.to_string())),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Before version 0: refuses layer folders that hold somebody else's visible files, and folders that staged files
+    /// can't be renamed into (H4).
+    async fn check_layers(&self, log: &LogStore) -> Result<(), Exit> {
+        let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
+        for layer in &self.plan.pipeline.layers {
+            let files = self.lake.list_recursive(&layer.path).await.map_err(store)?;
+            if let Some(file) = files.iter().find(|f| !f.is_dir) {
+                let message = format!(
+                    "the folder {} of layer {} holds files that no log of pipeline {} knows, such as {}; move them \
+                     away, or give the layer another path",
+                    layer.path, layer.name, self.plan.pipeline.name, file.name
+                );
+                return Err(Exit::refused("LAYER_NOT_EMPTY", message));
+            }
+            if !self.lake.same_file_system(&log.paths().staging_root(), &layer.path).await.map_err(store)? {
+                let message = format!(
+                    "the folder {} of layer {} is on another file system than {}, so a file can't be renamed into \
+                     sight at once; keep both on one",
+                    layer.path,
+                    layer.name,
+                    log.paths().staging_root()
+                );
+                return Err(Exit::refused("STORE", message));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a definition that would decide rows otherwise than the log's (H4).
@@ -260,11 +307,14 @@ impl Runner {
         }
         let claim = fold.claim;
         let lease = tokio::spawn(owner.clone().keep_lease(claim));
-        let mut generation = topology::spawn(self.plan.clone(), log.clone(), fold).await?;
+        let keeper = lease.abort_handle();
+        let spawned = topology::spawn(self.plan.clone(), log.clone(), fold).await;
+        let mut generation = spawned.inspect_err(|_| keeper.abort())?;
         let ended = self.supervise(&mut generation, lease, stop).await;
         if let Ended::Clean(fold) = &ended {
             self.converge(fold).await;
         }
+        keeper.abort();
         generation.stop().await;
         Ok(ended)
     }
@@ -279,7 +329,7 @@ impl Runner {
         let mut finishing = false;
         let deadline = tokio::time::sleep(Duration::MAX);
         tokio::pin!(deadline);
-        let ended = loop {
+        loop {
             tokio::select! {
                 cause = generation.heard.recv() => match cause {
                     Some(Cause::Finished) => break Ended::Clean(Arc::clone(&generation.head.borrow().fold)),
@@ -308,9 +358,7 @@ impl Runner {
                     break Ended::Clean(Arc::clone(&generation.head.borrow().fold));
                 }
             }
-        };
-        lease.abort();
-        ended
+        }
     }
 
     fn finish_bound(&self, stopping: bool) -> Duration {
@@ -328,7 +376,14 @@ impl Runner {
     async fn converge(&self, fold: &Fold) {
         let bound = self.finish_bound(true);
         let all = async {
-            while self.plan.board.followers().iter().any(|f| f.done < Some(fold.version)) {
+            // A message to a mart's follower counts too: it is between an actor that has sent it and one that has not
+            // taken it up.
+            let underway = || {
+                let now = self.plan.clock.steady();
+                self.plan.gauges.live().iter().any(|g| g.kind == "kpi_mart" && g.read(now).depth > 0)
+            };
+            let behind = || self.plan.board.followers().iter().any(|f| f.done < Some(fold.version));
+            while behind() || underway() || !self.plan.board.all_shown() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -1,6 +1,24 @@
 //! Values as people read them.
 
+use std::io::Write;
+
 use chrono::{DateTime, SecondsFormat};
+
+/// Prints a line to standard output, formatted as `println!` does it; a reader that has gone ends the process quietly.
+macro_rules! say {
+    ($($part:tt)*) => {
+        $crate::text::say_as_is(&format!("{}\n", format_args!($($part)*)))
+    };
+}
+pub(crate) use say;
+
+/// Prints text as it is. `lakeward log | head` is no error: when the reader is gone the process ends with 0.
+pub fn say_as_is(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        std::process::exit(if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 });
+    }
+}
 
 /// Microseconds since 1970 as an ISO 8601 time in UTC; `-` where there is none.
 #[must_use]

@@ -288,6 +288,7 @@ impl Wiring {
             plan.clock.clone(),
             self.alarm.sentinel(row_mart::NAME),
         );
+        plan.board.follower_started(row_mart::NAME);
         let gauge = plan.gauges.register("row_mart", 0);
         let addr = RowMart::start_in_arbiter(self.writers(), move |_| mart);
         Inbox::new(addr.recipient(), gauge)
@@ -306,6 +307,7 @@ impl Wiring {
             plan.clock.clone(),
             self.alarm.sentinel(KpiMart::follower_name(&definition.name)),
         );
+        plan.board.follower_started(&KpiMart::follower_name(&definition.name));
         let gauge = plan.gauges.register("kpi_mart", index(kpi));
         let addr = KpiMart::start_in_arbiter(self.writers(), move |_| mart);
         Some(Inbox::new(addr.recipient(), gauge))
@@ -459,6 +461,7 @@ impl Wiring {
             self.plan.board.clone(),
             self.alarm.follower_sentinel(directories::NAME),
         );
+        self.plan.board.follower_started(directories::NAME);
         Directories::start_in_arbiter(self.writers(), move |_| follower);
     }
 
@@ -472,6 +475,7 @@ impl Wiring {
             plan.board.clone(),
             self.alarm.follower_sentinel(group_offsets::NAME),
         );
+        plan.board.follower_started(group_offsets::NAME);
         GroupOffsets::start_in_arbiter(self.writers(), move |_| follower);
     }
 

@@ -49,6 +49,7 @@ struct Inner {
     followers: DashMap<String, FollowerState>,
     totals: DashMap<(), Counters>,
     open_windows: DashMap<u32, u64>,
+    unshown: DashMap<String, u64>,
     state_bytes: DashMap<String, u64>,
     kpi_actors: AtomicU64,
     head: AtomicU64,
@@ -75,6 +76,21 @@ impl Board {
     #[must_use]
     pub fn open_windows(&self) -> &DashMap<u32, u64> {
         &self.inner.open_windows
+    }
+
+    /// Live values that are not in the mart yet, by who has them.
+    pub fn set_unshown(&self, holder: &str, values: usize) {
+        if values == 0 {
+            self.inner.unshown.remove(holder);
+        } else {
+            self.inner.unshown.insert(holder.to_owned(), u64::try_from(values).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Whether all live values that anybody holds are in the mart.
+    #[must_use]
+    pub fn all_shown(&self) -> bool {
+        self.inner.unshown.is_empty()
     }
 
     /// Bytes of state in memory, by holder.
@@ -165,6 +181,12 @@ impl Board {
         self.inner.epoch_bytes.store(0, Ordering::Relaxed);
     }
 
+    /// A follower was started: it counts as behind until it says how far it is, so that nobody who waits for all
+    /// followers leaves before it had its first turn.
+    pub fn follower_started(&self, name: &str) {
+        self.inner.followers.entry(name.to_owned()).or_default();
+    }
+
     /// A follower has applied everything up to `version`.
     pub fn follower_done(&self, name: &str, version: Version) {
         let mut state = self.inner.followers.entry(name.to_owned()).or_default();
@@ -181,6 +203,8 @@ impl Board {
     pub fn clear(&self) {
         self.inner.partitions.clear();
         self.inner.open_windows.clear();
+        self.inner.unshown.clear();
+        self.inner.followers.clear();
         self.inner.state_bytes.clear();
         self.inner.kpi_actors.store(0, Ordering::Relaxed);
         self.inner.hold.store(false, Ordering::Relaxed);

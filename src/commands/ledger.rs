@@ -15,9 +15,9 @@ pub async fn ledger(config: &Config, pipeline: &str, as_json: bool) -> Result<()
     let seen = inspect(config, pipeline).await?;
     let open = open_accounts(&seen.pipeline, &seen.fold);
     if as_json {
-        println!("{}", to_json(&seen.pipeline, &seen.fold, &open));
+        crate::text::say!("{}", to_json(&seen.pipeline, &seen.fold, &open));
     } else {
-        print!("{}", to_text(&seen.pipeline, &seen.fold, &open));
+        crate::text::say_as_is(&to_text(&seen.pipeline, &seen.fold, &open));
     }
     if open.is_empty() { Ok(()) } else { Err(Exit::failed(format!("the ledger is open: {}", open.join("; ")))) }
 }

@@ -23,7 +23,7 @@ pub async fn log(config: &Config, args: &LogArgs) -> Result<(), Exit> {
     if let Some(version) = args.version {
         let entry = seen.log.entry(Version(version)).await.map_err(failed)?;
         let (entry, _) = entry.ok_or_else(|| Exit::failed(format!("the log has no entry {version}")))?;
-        println!("{}", serde_json::to_string_pretty(&entry).map_err(|e| Exit::bug(e.to_string()))?);
+        crate::text::say!("{}", serde_json::to_string_pretty(&entry).map_err(|e| Exit::bug(e.to_string()))?);
         return Ok(());
     }
     let mut next = Version((seen.fold.version.0 + 1).saturating_sub(NEWEST));
@@ -41,7 +41,7 @@ pub async fn log(config: &Config, args: &LogArgs) -> Result<(), Exit> {
 
 fn show(entry: &Entry, as_json: bool) -> Result<(), Exit> {
     if as_json {
-        println!("{}", serde_json::to_string(entry).map_err(|e| Exit::bug(e.to_string()))?);
+        crate::text::say!("{}", serde_json::to_string(entry).map_err(|e| Exit::bug(e.to_string()))?);
         return Ok(());
     }
     let (mut read, mut kept) = (0, 0);
@@ -60,7 +60,7 @@ fn show(entry: &Entry, as_json: bool) -> Result<(), Exit> {
     };
     let files: usize = entry.layers.values().map(|l| l.added.len()).sum();
     let finals: u64 = entry.gold.iter().map(|g| g.rows).sum();
-    println!(
+    crate::text::say!(
         "{:>8} {} {kind} claim {} read {read} kept {kept} files {files} finals {finals} G {} {}",
         entry.version,
         crate::text::timestamp(entry.created_at),

@@ -21,7 +21,7 @@ pub async fn peek(config: &Config, args: PeekArgs) -> Result<(), Exit> {
     let asked = tokio::task::spawn_blocking(move || read(&kafka, &topic, from, n, PATIENCE)).await;
     let found = asked.map_err(|e| Exit::bug(e.to_string()))?.map_err(|e| Exit::unreachable(e.to_string()))?;
     for record in &found {
-        println!("{}", line(record));
+        crate::text::say!("{}", line(record));
     }
     if found.is_empty() {
         eprintln!("topic {} holds no records", args.topic);

@@ -42,6 +42,7 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
             .map(|r| (r.plan.pipeline.name.clone(), r.plan.board.clone(), r.plan.gauges.clone()))
             .collect(),
         clock: clock.clone(),
+        token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
     };
     let (listen, server) = serve(config.http.listen, shown)
         .map_err(|e| Exit::usage(format!("http.listen {}: {e}; choose another port", config.http.listen)))?;
@@ -88,7 +89,7 @@ fn print_summary(pipeline: &Pipeline, summary: &Summary) {
     for partition in fold.partitions.values() {
         total.add(&partition.total);
     }
-    println!(
+    crate::text::say!(
         "{}: head {}, {} records read = {} kept + {} filtered + {} duplicate + {} quarantined + {} tombstones",
         pipeline.name,
         fold.version,
@@ -103,9 +104,9 @@ fn print_summary(pipeline: &Pipeline, summary: &Summary) {
     if let Some((partition, held)) = slowest
         && fold.g > lakeward_core::ids::EventTime::MIN
     {
-        println!(
+        crate::text::say!(
             "{}: windows that end after {} stay open: that is the watermark of partition {partition}, the slowest; \
-             later events, or --close-all, close them",
+             later events close them",
             pipeline.name,
             crate::text::timestamp(held.watermark.0)
         );
@@ -135,13 +136,20 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
     let admin = Arc::new(Admin::new(&kafka, ASK).map_err(|e| Exit::usage(e.to_string()))?);
     let ping = || {
         let admin = Arc::clone(&admin);
-        async move { Ok::<_, anyhow::Error>(tokio::task::spawn_blocking(move || admin.ping(ASK)).await??) }
+        async move { Ok::<_, anyhow::Error>(tokio::task::spawn_blocking(move || admin.ping(ASK.min(patience))).await??) }
     };
     patiently(patience, ping, "Kafka").await?;
     let mart = open_mart(config);
     if let Some(open) = &mart {
-        let reach = || async { open()().await?.status(&pipeline).await };
-        patiently(patience, reach, "the mart").await?;
+        // Trying again helps only while nobody answers.
+        let reach = || async {
+            match async { open()().await?.status(&pipeline).await }.await {
+                Err(error) if error.is_retryable() => Err(error),
+                answered => Ok(answered),
+            }
+        };
+        let answered = patiently(patience, reach, "the mart").await?;
+        answered.map_err(|error| Exit::refused(error.code(), error.to_string()))?;
     }
     let process = Process::this();
     let member = Member {

@@ -25,7 +25,7 @@ pub async fn status(config: &Config, pipeline: &str) -> Result<(), Exit> {
     partitions(&mut out, config, &seen.pipeline, &seen.fold).await?;
     out.push('\n');
     marts(&mut out, config, &seen.pipeline).await;
-    println!(
+    crate::text::say!(
         "{} at version {}, claim {}, last entry {}\n\n{out}",
         seen.pipeline.name,
         seen.fold.version,

@@ -51,18 +51,20 @@ async fn tail_layer(seen: &Inspected, args: &TailArgs) -> Result<(), Exit> {
         }
         version = v.0.checked_sub(1).map(Version);
     }
-    newest.iter().for_each(|line| println!("{line}"));
+    newest.iter().for_each(|line| crate::text::say!("{line}"));
     let mut next = seen.fold.version.next();
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         match rows_of(seen, layer, next).await? {
             Some(lines) => {
-                lines.iter().for_each(|line| println!("{line}"));
+                lines.iter().for_each(|line| crate::text::say!("{line}"));
                 next = next.next();
             }
             None => tokio::time::sleep(LOOK_EVERY).await,
         }
     }
-    Ok(())
 }
 
 /// The named layer, or the one that holds typed rows.

@@ -5,6 +5,6 @@ use crate::exit::Exit;
 
 /// Prints what would run.
 pub fn validate(pipeline: &str) -> Result<(), Exit> {
-    println!("{}", builtin::load(pipeline)?.describe());
+    crate::text::say!("{}", builtin::load(pipeline)?.describe());
     Ok(())
 }

@@ -54,7 +54,8 @@ fn a_wrong_file_is_refused_with_every_mistake_and_its_place() {
 
 #[test]
 fn the_built_in_pipelines_are_taken() {
-    for path in files("../../pipelines") {
+    let generator = |path: &std::path::PathBuf| path.to_string_lossy().ends_with(".generator.toml");
+    for path in files("../../pipelines").into_iter().filter(|path| !generator(path)) {
         let pipeline = parse(&path).unwrap_or_else(|errors| panic!("{}", lines(&errors)));
         assert_eq!(path.file_stem().unwrap().to_string_lossy(), pipeline.name);
     }

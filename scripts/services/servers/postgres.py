@@ -50,7 +50,7 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.write(SETTINGS.format(port=self._port()))
         self._launch()
-        self._query(f"create role {ROLE} login")
+        self._query(f"create role {ROLE} login createdb")
         self._query(f"create database {DATABASE} owner {ROLE}")
         (self.folder / "prepared").touch()
 

@@ -230,6 +230,10 @@ async fn the_memory_twin_fails_on_cue() {
     memory.fail_next(Operation::Rename, "a", Cue::LostAnswer);
     assert!(matches!(lake.rename("a", "b").await, Rename::Unknown(_)));
     assert_eq!(lake.read("b").await.unwrap().unwrap(), "first");
+    let mut half = lake.writer("half").await.unwrap();
+    memory.fail_next(Operation::Write, "half", Cue::Full);
+    assert!(half.write(Bytes::from(vec![1; 2 << 20])).await.is_err());
+    assert!(half.close().await.is_err(), "a file with a hole is never closed as whole");
     memory.fail_next(Operation::Close, "w", Cue::Full);
     let writer = lake.writer("w").await.unwrap();
     assert!(writer.close().await.is_err());

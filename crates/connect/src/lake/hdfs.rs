@@ -163,7 +163,6 @@ impl Hdfs {
     async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Create {
         let temp = names::temporary(path);
         if let Err(error) = self.write_whole(&temp, bytes).await {
-            let _ = self.delete(&temp, false).await;
             return Create::Failed(error);
         }
         match self.try_rename(&temp, path).await {
@@ -214,7 +213,8 @@ impl Hdfs {
             failed => failed,
         };
         if written.is_err() {
-            file.abort().await;
+            // Not waited for: the NameNode may be silent too, and garbage collection knows the name's form.
+            self.io.spawn(async move { file.abort().await });
         }
         written
     }

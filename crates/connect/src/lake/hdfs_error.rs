@@ -6,7 +6,10 @@ use super::{LakeError, outcome::Fault};
 
 /// Sorts an answer of HDFS by who acts.
 pub(super) fn sort(store: &str, path: &str, doing: &str, error: HdfsError) -> LakeError {
-    let fault = Fault::new(store, path, format!("{doing}: {error}"));
+    let said = error.to_string();
+    // The NameNode sends its stack along; what it means stands before it.
+    let said = said.split("\n\tat ").next().unwrap_or(&said).trim_end();
+    let fault = Fault::new(store, path, format!("{doing}: {said}"));
     match error {
         HdfsError::IOError(_)
         | HdfsError::DataTransferError(_)
@@ -75,6 +78,8 @@ mod tests {
     #[test]
     fn answers_of_the_name_node_are_sorted_by_who_acts() {
         let kind = |class: &str, message: &str| {
+            let error = HdfsError::RPCError(class.into(), format!("{message}\n\tat org.Some.java(1)\n\tat x"));
+            assert!(!sort("hdfs://n", "a", "write", error).to_string().contains("java(1)"));
             let error = HdfsError::RPCError(class.into(), message.into());
             format!("{:?}", sort("hdfs://n", "a", "write", error)).split('(').next().map(str::to_owned)
         };

@@ -15,6 +15,7 @@ pub struct LakeWriter {
     gathered: BytesMut,
     length: u64,
     checksum: Checksum,
+    failed: bool,
 }
 
 /// The open file of one kind of store; `Broken` after a failure, when only the name can still be removed.
@@ -34,6 +35,7 @@ impl LakeWriter {
             gathered: BytesMut::new(),
             length: 0,
             checksum: Checksum::new(),
+            failed: false,
         }
     }
 
@@ -68,6 +70,9 @@ impl LakeWriter {
     /// Ends the file; when this answers, bytes and name survive a power cut of the store.
     pub async fn close(mut self) -> Result<Closed, LakeError> {
         self.flush().await?;
+        if self.failed {
+            return Err(self.broken());
+        }
         match std::mem::replace(&mut self.target, Target::Broken) {
             Target::Local(file) => blocking(&self.store, &self.path, move || file.close()).await?,
             Target::Hdfs(mut file) => file.finish().await?,
@@ -101,6 +106,16 @@ impl LakeWriter {
     }
 
     async fn put(&mut self, bytes: Bytes) -> Result<(), LakeError> {
+        // True while it runs as well: a caller that gives it up half-way leaves a file with a hole.
+        if std::mem::replace(&mut self.failed, true) {
+            return Err(self.broken());
+        }
+        let written = self.hand_on(bytes).await;
+        self.failed = written.is_err();
+        written
+    }
+
+    async fn hand_on(&mut self, bytes: Bytes) -> Result<(), LakeError> {
         match std::mem::replace(&mut self.target, Target::Broken) {
             Target::Local(mut file) => {
                 let written = blocking(&self.store, &self.path, move || {
@@ -126,6 +141,6 @@ impl LakeWriter {
     }
 
     fn broken(&self) -> LakeError {
-        LakeError::other(&self.store, &self.path, "written to after a call that was given up")
+        LakeError::other(&self.store, &self.path, "used after a write that failed or was given up")
     }
 }

@@ -4,7 +4,7 @@
 //! as the same value. One exception is Hive's own: NULL and the empty string share `__HIVE_DEFAULT_PARTITION__`, which
 //! reads back as NULL where the column may be NULL, else as the empty string.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, AsArray, StringArray, new_null_array},
@@ -131,7 +131,19 @@ fn one_value(column: &Field, text: &str) -> Result<ArrayRef, ArrowError> {
     }
     let text = if text == NULL_VALUE { "" } else { text };
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(&StringArray::from(vec![text]), column.data_type(), &strict)
+    // Arrow reads text into a named zone only with a zone database; without a zone, text means UTC, as ours does.
+    let plain = match column.data_type() {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, None),
+        other => other.clone(),
+    };
+    let value = cast_with_options(&StringArray::from(vec![text]), &plain, &strict)?;
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
+            let utc = value.as_primitive::<TimestampMicrosecondType>().clone();
+            Ok(Arc::new(utc.with_timezone(Arc::clone(zone))))
+        }
+        _ => Ok(value),
+    }
 }
 
 /// `2024-01-31 10:00:00.25`, as Spark names it: UTC, no trailing zeros.
@@ -185,8 +197,6 @@ fn unescape(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Array, BooleanArray, Date32Array, Decimal128Array, Int32Array, TimestampMicrosecondArray};
 
     use super::*;

@@ -207,7 +207,7 @@ impl Resolver<'_> {
     fn date_trunc(&self, field: &ast::Expr, arg: &ast::Expr) -> Result<Node, ExprError> {
         let at = self.at(field);
         let unit = time_field(&self.constant_text(field)?, at)?;
-        if matches!(unit, TimeField::DayOfWeek | TimeField::IsoDayOfWeek | TimeField::DayOfYear | TimeField::Epoch) {
+        if matches!(unit, TimeField::Weekday | TimeField::IsoWeekday | TimeField::DayOfYear | TimeField::Epoch) {
             return Err(ExprError::new(at, "date_trunc takes year, quarter, month, week, day, hour, minute or second"));
         }
         let arg = cast(self.moment(arg)?, DataType::Timestamp)?;
@@ -366,8 +366,8 @@ fn time_field(name: &str, at: usize) -> Result<TimeField, ExprError> {
         "hour" | "hours" => TimeField::Hour,
         "minute" | "minutes" => TimeField::Minute,
         "second" | "seconds" => TimeField::Second,
-        "dow" => TimeField::DayOfWeek,
-        "isodow" => TimeField::IsoDayOfWeek,
+        "dow" => TimeField::Weekday,
+        "isodow" => TimeField::IsoWeekday,
         "doy" => TimeField::DayOfYear,
         "epoch" => TimeField::Epoch,
         other => {

@@ -133,8 +133,8 @@ pub(super) enum TimeField {
     Hour,
     Minute,
     Second,
-    DayOfWeek,
-    IsoDayOfWeek,
+    Weekday,
+    IsoWeekday,
     DayOfYear,
     Epoch,
 }

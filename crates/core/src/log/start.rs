@@ -36,7 +36,7 @@ pub enum Refusal {
     /// Kafka holds less than what was already committed.
     #[error(
         "TRUNCATED: partition {partition} of topic {topic}: the log is at offset {head}, Kafka ends at {high}; \
-         the topic lost records or was recreated; set kafka.accept_new_topic = true if it was recreated on purpose"
+         the topic lost records or was recreated; set kafka.accept_new_topic_id = true if it was recreated on purpose"
     )]
     Truncated {
         /// Topic.
@@ -51,7 +51,7 @@ pub enum Refusal {
     /// The topic was deleted and created again.
     #[error(
         "TOPIC_CHANGED: topic {topic} has id {now}, the log knows {known}; it was deleted and created again; \
-         set kafka.accept_new_topic = true to go on with it as a new incarnation"
+         set kafka.accept_new_topic_id = true to go on with it as a new incarnation"
     )]
     TopicChanged {
         /// Topic.

@@ -102,8 +102,8 @@ fn date_field(date: NaiveDate, field: TimeField) -> Option<i32> {
         TimeField::Month => date.month(),
         TimeField::Week => date.iso_week().week(),
         TimeField::Day => date.day(),
-        TimeField::DayOfWeek => date.weekday().num_days_from_sunday(),
-        TimeField::IsoDayOfWeek => date.weekday().number_from_monday(),
+        TimeField::Weekday => date.weekday().num_days_from_sunday(),
+        TimeField::IsoWeekday => date.weekday().number_from_monday(),
         TimeField::DayOfYear => date.ordinal(),
         TimeField::Hour | TimeField::Minute | TimeField::Second | TimeField::Epoch => return None,
     };
