@@ -6,9 +6,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::{DateTime, SecondsFormat};
 use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::{LayerSpec, read_rows};
 use lakeward_connect::mart::NewestRows;
@@ -26,9 +28,6 @@ use crate::layers::layer_spec;
 
 /// How often `--follow` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-
-/// Timestamps are in UTC.
-const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
 /// Prints the newest rows, and with `--follow` those that come.
 pub async fn tail(config: &Config, args: &TailArgs) -> Result<(), Exit> {
@@ -87,13 +86,13 @@ async fn rows_of(seen: &Inspected, layer: &Layer, version: Version) -> Result<Op
     let mut lines = Vec::new();
     for file in entry.layers.get(&layer.name).map_or(&[][..], |change| &change.added) {
         let spec = layer_spec(&seen.pipeline, layer);
-        lines.extend(read_file(seen, file, &spec).await.map_err(|e| Exit::failed(e.to_string()))?);
+        lines.extend(read_file(seen, file, &spec).await?);
     }
     Ok(Some(lines))
 }
 
 /// A file's lines, from its final place or, while it is not there yet, from staging.
-async fn read_file(seen: &Inspected, file: &LiveFile, spec: &LayerSpec) -> Result<Vec<String>, LakeError> {
+async fn read_file(seen: &Inspected, file: &LiveFile, spec: &LayerSpec) -> Result<Vec<String>, Exit> {
     if let Some(lines) = read_at(seen, &file.path, &file.staged.leaf, spec).await? {
         return Ok(lines);
     }
@@ -101,48 +100,66 @@ async fn read_file(seen: &Inspected, file: &LiveFile, spec: &LayerSpec) -> Resul
 }
 
 /// The lines of the file at `path`; `None` if it is not there.
-async fn read_at(seen: &Inspected, path: &str, leaf: &str, spec: &LayerSpec) -> Result<Option<Vec<String>>, LakeError> {
+async fn read_at(seen: &Inspected, path: &str, leaf: &str, spec: &LayerSpec) -> Result<Option<Vec<String>>, Exit> {
     let lake = seen.log.lake();
     if let LayerSpec::RawJson = spec {
-        let bytes = lake.read(path).await?;
+        let bytes = lake.read(path).await.map_err(|e| Exit::failed(e.to_string()))?;
         return Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()));
     }
     match read_rows(lake, path, leaf, spec).await {
-        Ok(batches) => Ok(Some(batches.iter().flat_map(json_lines).collect())),
+        Ok(batches) => batches.iter().map(json_lines).collect::<Result<Vec<_>, _>>().map(|lines| Some(lines.concat())),
         Err(LakeError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(Exit::failed(error.to_string())),
     }
 }
 
-/// The rows of a batch, a JSON object each. Decimals keep their digits.
-fn json_lines(batch: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default().with_timestamp_tz_format(Some(TIME)).with_timestamp_format(Some(TIME));
-    let columns: Vec<_> = batch
-        .schema_ref()
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .filter_map(|(field, column)| {
-            let formatter = ArrayFormatter::try_new(column.as_ref(), &options).ok()?;
-            Some((Value::from(field.name().as_str()).to_string(), column, formatter))
-        })
-        .collect();
-    let cell = |column: &dyn Array, formatter: &ArrayFormatter<'_>, row: usize| {
-        let text = || formatter.value(row).to_string();
-        match column.data_type() {
-            _ if column.is_null(row) => "null".to_owned(),
-            ty if is_bare(ty) => text(),
-            _ => Value::from(text()).to_string(),
-        }
-    };
+/// The rows of a batch, a JSON object each. Decimals keep their digits, times are in UTC.
+fn json_lines(batch: &RecordBatch) -> Result<Vec<String>, Exit> {
+    let options = FormatOptions::default();
+    let fields = batch.schema_ref().fields().iter().zip(batch.columns());
+    let cells: Vec<(String, Cells<'_>)> = fields
+        .map(|(field, column)| Ok((Value::from(field.name().as_str()).to_string(), Cells::of(column, &options)?)))
+        .collect::<Result<_, ArrowError>>()
+        .map_err(|e| Exit::bug(e.to_string()))?;
     let line = |row: usize| {
-        let members: Vec<String> = columns
-            .iter()
-            .map(|(name, column, formatter)| format!("{name}:{}", cell(column.as_ref(), formatter, row)))
-            .collect();
+        let members: Vec<String> = cells.iter().map(|(name, cells)| format!("{name}:{}", cells.json(row))).collect();
         format!("{{{}}}", members.join(","))
     };
-    (0..batch.num_rows()).map(line).collect()
+    Ok((0..batch.num_rows()).map(line).collect())
+}
+
+/// The values of a column as JSON.
+enum Cells<'a> {
+    Times(&'a TimestampMicrosecondArray),
+    Bare(&'a dyn Array, ArrayFormatter<'a>),
+    Texts(&'a dyn Array, ArrayFormatter<'a>),
+}
+
+impl<'a> Cells<'a> {
+    fn of(column: &'a dyn Array, options: &FormatOptions<'a>) -> Result<Self, ArrowError> {
+        if let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() {
+            return Ok(Self::Times(times));
+        }
+        let formatter = ArrayFormatter::try_new(column, options)?;
+        let bare = is_bare(column.data_type());
+        Ok(if bare { Self::Bare(column, formatter) } else { Self::Texts(column, formatter) })
+    }
+
+    fn json(&self, row: usize) -> String {
+        match self {
+            Self::Times(times) if times.is_valid(row) => Value::from(exact_time(times.value(row))).to_string(),
+            Self::Bare(column, formatter) if column.is_valid(row) => formatter.value(row).to_string(),
+            Self::Texts(column, formatter) if column.is_valid(row) => {
+                Value::from(formatter.value(row).to_string()).to_string()
+            }
+            _ => "null".to_owned(),
+        }
+    }
+}
+
+fn exact_time(micros: i64) -> String {
+    DateTime::from_timestamp_micros(micros)
+        .map_or_else(|| micros.to_string(), |t| t.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
 /// Whether values of a type stand in JSON as they are. Floating numbers don't: NaN is no JSON.
@@ -177,7 +194,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
-    use arrow::array::{Decimal128Array, Int32Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{Decimal128Array, Int32Array, StringArray};
 
     use super::*;
 
@@ -194,6 +211,6 @@ mod tests {
             &RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap(),
         );
         let expected = r#"{"id":"a\"b","n":null,"amount":123456789012345678.90,"at":"1970-01-01T00:00:01.500000Z"}"#;
-        assert_eq!(lines, [expected]);
+        assert_eq!(lines.unwrap(), [expected]);
     }
 }

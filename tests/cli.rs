@@ -1,0 +1,150 @@
+//! The program as its user meets it: what it prints, and with which code it ends. No server is needed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs the program in `dir`, without settings from the environment.
+fn lakeward(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lakeward"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAKEWARD_")) {
+        command.env_remove(name);
+    }
+    command.args(args).current_dir(dir).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("killed: {}", err(output)))
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The name of a built-in pipeline: the list is in the message about an unknown one.
+fn built_in() -> String {
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")).unwrap();
+    let mut names: Vec<String> = files.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let first = names.iter().find(|n| n.ends_with(".toml") && !n.ends_with(".generator.toml")).unwrap();
+    first.trim_end_matches(".toml").to_owned()
+}
+
+#[test]
+fn validate_prints_what_would_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = lakeward(dir.path(), &["validate", &built_in()]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert!(out(&output).contains(&built_in()), "{}", out(&output));
+}
+
+#[test]
+fn an_unknown_pipeline_is_a_usage_error_that_lists_the_known_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in ["validate", "run", "generate"] {
+        let output = lakeward(dir.path(), &[command, "no-such-pipeline"]);
+        assert_eq!(code(&output), 2, "{command}: {}", err(&output));
+        assert!(err(&output).contains(&built_in()), "{command}: {}", err(&output));
+    }
+}
+
+#[test]
+fn a_wrong_configuration_key_is_named_with_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("lakeward.toml"), "[lake]\nurl = \"file:///x\"\n\n[kafka]\nbrokres = \"a:1\"\n")
+        .unwrap();
+    let output = lakeward(dir.path(), &["ledger", &built_in()]);
+    assert_eq!(code(&output), 2, "{}", err(&output));
+    assert!(err(&output).contains("lakeward.toml:5:1") && err(&output).contains("brokers"), "{}", err(&output));
+}
+
+#[test]
+fn generated_records_are_the_same_for_a_seed_and_others_for_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = built_in();
+    let generate = |seed: &str| {
+        let ratios = ["--bad", "0.02", "--duplicates", "0.02", "--late", "0.02"];
+        let args = [&["generate", &name, "--to", "stdout", "--events", "3000", "--seed", seed][..], &ratios].concat();
+        let output = lakeward(dir.path(), &args);
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        output.stdout
+    };
+    let first = generate("7");
+    assert_eq!(first, generate("7"));
+    assert_ne!(first, generate("8"));
+    assert!(first.iter().filter(|b| **b == b'\n').count() >= 3000);
+}
+
+#[test]
+fn a_wrong_ratio_or_a_span_without_a_number_is_a_usage_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = built_in();
+    for args in [&["--bad", "1.5"][..], &["--rate", "0"], &["--span", "5m"], &["--start-time", "2025-01-01T00:00:00Z"]]
+    {
+        let output = lakeward(dir.path(), &[&["generate", &name, "--to", "stdout"][..], args].concat());
+        assert_eq!(code(&output), 2, "{args:?}: {}", err(&output));
+    }
+}
+
+/// The lines of a CSV file become records whose numbers are numbers, in the file's order.
+#[test]
+fn a_csv_file_is_sent_once_line_by_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = "name = \"t\"\n[source]\ntopic = \"t\"\nformat = \"json\"\n[fields]\nid = \"string!\"\nn = \"int32\"\n\
+                    [bronze]\npath = \"b\"\n[quarantine]\npath = \"q\"\n";
+    std::fs::write(dir.path().join("t.toml"), pipeline).unwrap();
+    std::fs::write(dir.path().join("t.csv"), "id,n\na,1\n\nb,2\n").unwrap();
+    let output = lakeward(dir.path(), &["generate", "t.toml", "--csv", "t.csv", "--to", "stdout"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert_eq!(out(&output), "{\"id\":\"a\",\"n\":1}\n{\"id\":\"b\",\"n\":2}\n");
+    std::fs::write(dir.path().join("t.csv"), "id,n\na,1,2\n").unwrap();
+    let output = lakeward(dir.path(), &["generate", "t.toml", "--csv", "t.csv", "--to", "stdout"]);
+    assert_eq!(code(&output), 1);
+    assert!(err(&output).contains("t.csv:2: "), "{}", err(&output));
+}
+
+#[test]
+fn the_demo_closes_windows_and_its_ledger_and_goes_on_with_a_new_incarnation() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = |seconds: &str| {
+        let output = lakeward(dir.path(), &["demo", "--plain", "--seconds", seconds, "--events-per-second", "200"]);
+        assert_eq!(code(&output), 0, "{}\n{}", out(&output), err(&output));
+        out(&output)
+    };
+    let ledger = || -> Value {
+        let files = ["--config", "lakeward-demo/lakeward.toml", "ledger", "lakeward-demo/pipeline.toml", "--json"];
+        let output = lakeward(dir.path(), &files);
+        assert_eq!(code(&output), 0, "{}\n{}", out(&output), err(&output));
+        serde_json::from_str(&out(&output)).unwrap()
+    };
+    let first = demo("25");
+    let closed =
+        first.lines().find_map(|l| l.strip_prefix("rows of closed windows: ")).expect("a line of closed windows");
+    assert!(closed.parse::<u64>().unwrap() > 0, "{first}");
+    let before = ledger();
+    assert_eq!(before["closed"], true);
+    assert!(before["total"]["records"].as_u64().unwrap() >= 4_000, "{before}");
+    assert!(before["total"]["quarantined"].as_u64().unwrap() > 0, "{before}");
+
+    assert!(demo("4").contains("incarnation 1"));
+    let after = ledger();
+    assert_eq!(after["closed"], true);
+    assert!(after["partitions"].as_array().unwrap().iter().all(|p| p["incarnation"] == 1), "{after}");
+    assert!(after["total"]["records"].as_u64() > before["total"]["records"].as_u64(), "{after}");
+}
+
+#[test]
+fn the_demo_touches_no_folder_that_is_not_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("precious"), "x").unwrap();
+    let output = lakeward(dir.path(), &["demo", "--fresh", "--dir", ".", "--seconds", "1"]);
+    assert_eq!(code(&output), 2, "{}", err(&output));
+    assert!(dir.path().join("precious").exists());
+}
