@@ -145,7 +145,7 @@ class Sinks:
         (base / "logs/000000.json").write_text('{"log_id":"l"}')
         (base / "l/log/0").mkdir(parents=True, exist_ok=True)
         for version, entry in enumerate(self.entries):
-            layers = {"all": {"added": [{"path": p, "length": (self.lake / p).stat().st_size} for p in self.live]}}
+            layers = {"all": {"added": [{"path": p, "staged": {"length": (self.lake / p).stat().st_size}} for p in self.live]}}
             body = json.dumps({**entry, "previous": previous, "layers": layers if version == 0 else {}}).encode()
             (base / f"l/log/0/{version:020}.json").write_bytes(body)
             previous = hashlib.sha256(body).hexdigest()
