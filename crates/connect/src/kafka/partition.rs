@@ -29,9 +29,9 @@ const LINGER: Duration = Duration::from_millis(5);
 /// Messages held in librdkafka's form at a time; small, so that large records stay bounded.
 pub(super) const CHUNK: usize = 512;
 /// Most records of a batch.
-const MAX_RECORDS: usize = 16_384;
+const MAX_RECORDS: usize = 4_096;
 /// A batch with this many bytes of keys and payloads is full.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 4 << 20;
 /// How long a failed partition waits for Kafka's numbers, to say what is missing.
 const FACTS: Duration = Duration::from_secs(5);
 
