@@ -64,10 +64,8 @@ class Job:
         entries = log_entries(open_lake(self.lake_url, os.environ.get("LAKEWARD_TEST_WEBHDFS")), "amazon-sales")
         counted = [(entry["created_at"] / 1e6, _records(entry)) for entry in entries if _records(entry)]
         events = sum(records for _, records in counted)
-        first_at, last_at = counted[0][0], counted[-1][0]
-        after_first = events - counted[0][1]
-        # One entry alone has no span between entries: then the whole run is the span.
-        rate = after_first / (last_at - first_at) if last_at > first_at else events / (last_at - began)
+        claimed_at, first_at, last_at = entries[0]["created_at"] / 1e6, counted[0][0], counted[-1][0]
+        rate = events / (last_at - claimed_at)
         cpu = usage.ru_utime + usage.ru_stime
         return Measured(
             self.name, events, rate, events / cpu, usage.ru_maxrss / 1024, first_at - began, wall, len(counted),

@@ -26,8 +26,8 @@ const MOST_DIGITS_OF_INT64: u8 = 18;
 const ROW_GROUP_ROWS: usize = 512 << 10;
 
 /// Properties for rows like those of `first`. Numbers are stored as packed differences: a dictionary's table would take
-/// some 70 KiB per column of each open file, sixty files at a time, and most columns come out smaller this way. A text
-/// that hardly repeats itself goes without a dictionary too, which would be built for nothing and dropped when full.
+/// some 70 KiB per column of each open file, sixty files at a time, and files come out smaller this way. A text that
+/// hardly repeats itself goes without a dictionary too, which would be built for nothing and dropped when full.
 pub(super) fn choose<'a>(
     schema: &Schema,
     first: impl Iterator<Item = &'a RecordBatch> + Clone,
