@@ -290,10 +290,13 @@ impl MartLink {
     }
 
     /// Deletes rows whose Kafka time is below the boundary.
-    pub async fn delete_rows_below(&self, boundary: EventTime) -> Result<LiveOutcome, LinkError> {
+    pub async fn delete_rows_below(&self, boundary: EventTime) -> Result<(), LinkError> {
         let held = self.connected().await?;
         let deleted = held.mart.delete_rows_below(&self.context()?, boundary).await;
-        self.keep_or_drop(deleted).await
+        match self.keep_or_drop(deleted).await? {
+            LiveOutcome::Applied => Ok(()),
+            LiveOutcome::Fenced { claim } => Err(LinkError::Fenced(claim)),
+        }
     }
 
     fn context(&self) -> Result<MartContext, MartError> {

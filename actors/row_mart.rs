@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use arrow::record_batch::RecordBatch;
-use lakeward_connect::mart::{LiveOutcome, RowsOutcome};
-use lakeward_core::ids::{Epoch, EventTime, OffsetRange};
+use lakeward_connect::mart::RowsOutcome;
+use lakeward_core::ids::{Epoch, EventTime, OffsetRange, Version};
 use lakeward_core::log::Fold;
 use tokio::sync::watch;
 
@@ -72,7 +72,7 @@ pub struct RowMart {
     lanes: BTreeMap<i32, Lane>,
     newest_barrier: Option<Epoch>,
     held: VecDeque<(RowsMsg, Credit)>,
-    retained: Option<EventTime>,
+    retained: Option<Version>,
     board: Board,
     clock: Clock,
     inlet: Inlet,
@@ -324,23 +324,23 @@ impl RowMart {
         if matches!(self.mood, Mood::Live) {
             let fold = Arc::clone(&self.head.borrow().fold);
             if self.link.reaches(&fold) {
-                self.board.follower_done(NAME, fold.version);
-                self.retain(fold.rows_boundary, ctx);
+                match fold.rows_boundary.filter(|_| self.retained < Some(fold.version)) {
+                    Some(boundary) => self.retain(boundary, fold.version, ctx),
+                    None => self.board.follower_done(NAME, fold.version),
+                }
             }
         }
     }
 }
 
 impl RowMart {
-    /// Deletes the rows below the log's boundary, once for each boundary (F2).
-    fn retain(&mut self, boundary: Option<EventTime>, ctx: &mut Context<Self>) {
-        let Some(boundary) = boundary.filter(|b| self.retained < Some(*b)) else { return };
-        self.retained = Some(boundary);
+    /// Deletes the rows below the log's boundary, once for each version: an epoch may bring late ones (F2).
+    fn retain(&mut self, boundary: EventTime, version: Version, ctx: &mut Context<Self>) {
+        self.retained = Some(version);
         let link = Arc::clone(&self.link);
         let delete = async move { link.delete_rows_below(boundary).await };
-        let done = |result: Result<LiveOutcome, LinkError>, actor: &mut Self, ctx: &mut Context<Self>| match result {
-            Ok(LiveOutcome::Applied) => {}
-            Ok(LiveOutcome::Fenced { claim }) => actor.end(Cause::Fenced(claim), ctx),
+        let done = move |result: Result<(), LinkError>, actor: &mut Self, ctx: &mut Context<Self>| match result {
+            Ok(()) => actor.board.follower_done(NAME, version),
             Err(error) => {
                 actor.retained = None;
                 actor.trouble(error, ctx);
@@ -400,6 +400,9 @@ async fn fill_until(
     };
     link.connect().await?;
     link.fill(&fold).await?;
+    if let Some(boundary) = fold.rows_boundary {
+        link.delete_rows_below(boundary).await?;
+    }
     board.follower_done(NAME, fold.version);
     Ok(true)
 }

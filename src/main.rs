@@ -23,6 +23,11 @@ use cli::{Cli, Command};
 use config::{Config, Environment, LogFormat};
 use exit::Exit;
 
+/// Batches are made on one thread and dropped on another all the time. Under that the C library's allocator keeps what
+/// was freed; this one gives it back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli) {

@@ -2,6 +2,7 @@
 //! gauges.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -20,7 +21,10 @@ const EPOCH_BUCKETS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.
 
 /// Starts logging to standard error. `json`: one JSON object per line.
 pub fn start_logs(level: &str, json: bool) {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(level))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A second start in one process (the demo, tests) keeps the first.
     let _ = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };
 }
