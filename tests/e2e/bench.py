@@ -70,11 +70,13 @@ class Bench:
         self.write_config()
         self.started = []
 
-    def write_config(self, **changes):
-        """The configuration file; `changes` are kafka, lake and mart."""
+    def write_config(self, options={}, **changes):
+        """The configuration file; `changes` are kafka, lake and mart, `options` librdkafka's."""
         at = {"kafka": self.servers.kafka, "lake": self.lake_url, "mart": self.mart_url, **changes}
+        lines = "".join(f'"{name}" = "{value}"\n' for name, value in options.items())
         self.config.write_text(
-            f'[kafka]\nbrokers = "{at["kafka"]}"\n\n[lake]\nurl = "{at["lake"]}"\n\n[mart]\nurl = "{at["mart"]}"\n')
+            f'[kafka]\nbrokers = "{at["kafka"]}"\n[kafka.options]\n{lines}\n'
+            f'[lake]\nurl = "{at["lake"]}"\n\n[mart]\nurl = "{at["mart"]}"\n')
 
     def create_topic(self, partitions=3):
         # Orders are dated in the past: Kafka's retention would delete them.
