@@ -26,6 +26,9 @@ pub const NAME: &str = "directories";
 /// Files renamed side by side: HDFS answers a rename in milliseconds, so a few in flight hide its latency.
 const SIDE_BY_SIDE: usize = 8;
 
+/// How soon a sweep is repeated that waits for HDFS to close files of a dead writer. It takes a few heartbeats.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Pauses between tries while the store fails.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -90,7 +93,7 @@ async fn follow(
     board: Board,
 ) -> Option<Cause> {
     let mut pause = BACK_OFF.0;
-    let mut swept = false;
+    let mut swept = Swept::WaitsForLeases;
     loop {
         let (target, fold) = {
             let head = head.borrow_and_update();
@@ -121,11 +124,11 @@ async fn follow(
             pause = (pause * 2).min(BACK_OFF.1);
             continue;
         }
-        if !swept || target.0.is_multiple_of(20) {
-            sweep(&log, &attempts, &fold, rolled).await;
-            swept = true;
+        if swept == Swept::WaitsForLeases || target.0.is_multiple_of(20) {
+            swept = sweep(&log, &attempts, &fold, rolled).await;
         }
-        if head.changed().await.is_err() {
+        let bound = if swept == Swept::WaitsForLeases { LOOK_AGAIN } else { Duration::MAX };
+        if let Ok(Err(_)) = tokio::time::timeout(bound, head.changed()).await {
             return None;
         }
     }
@@ -155,8 +158,18 @@ fn removed(entry: &Entry) -> impl Iterator<Item = &String> {
     entry.layers.values().flat_map(|change| &change.removed)
 }
 
+/// Outcome of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Swept {
+    /// All that could go has gone.
+    Done,
+    /// Folders stay because HDFS has not closed all files in them yet.
+    WaitsForLeases,
+}
+
 /// Removes staging folders and state objects that nothing needs. Failing is harmless: the next sweep tries again.
-async fn sweep(log: &LogStore, attempts: &Attempts, fold: &Fold, rolled: Option<Version>) {
+async fn sweep(log: &LogStore, attempts: &Attempts, fold: &Fold, rolled: Option<Version>) -> Swept {
+    let mut swept = Swept::Done;
     let result: Result<(), RollError> = async {
         let root = log.paths().staging_root();
         let folders: Vec<String> = log.lake().list(&root).await?.into_iter().map(|e| e.name).collect();
@@ -164,7 +177,13 @@ async fn sweep(log: &LogStore, attempts: &Attempts, fold: &Fold, rolled: Option<
         now.rolled = rolled;
         let own: BTreeSet<String> = committed_folders(fold, attempts, &root);
         for name in removable_staging(&now, log.paths(), &folders, &own) {
-            log.lake().delete_dir(&format!("{root}/{name}")).await?;
+            let folder = format!("{root}/{name}");
+            // From a dead writer, or one that only seems dead: once the lease is taken away it can't write on.
+            if log.lake().recover_leases(&folder).await? {
+                log.lake().delete_dir(&folder).await?;
+            } else {
+                swept = Swept::WaitsForLeases;
+            }
         }
         let checkpoints = log.checkpoints().await?;
         let last_but_one = checkpoints.len().checked_sub(2).and_then(|i| checkpoints.get(i).copied());
@@ -177,6 +196,7 @@ async fn sweep(log: &LogStore, attempts: &Attempts, fold: &Fold, rolled: Option<
     if let Err(error) = result {
         tracing::warn!(%error, "clearing staging failed; the next sweep tries again");
     }
+    swept
 }
 
 /// Folders of this generation's own committed epochs.

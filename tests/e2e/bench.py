@@ -39,8 +39,12 @@ class Servers:
 
     def role(self, action, role):
         """kill, start, restart, ... of kafka, namenode, datanode or postgres."""
-        folder = os.environ["LAKEWARD_TEST_SERVICES_DIR"]
-        subprocess.run([sys.executable, ROOT / "scripts" / "services" / "role", folder, action, role], check=True)
+        service("role", os.environ["LAKEWARD_TEST_SERVICES_DIR"], action, role)
+
+
+def service(script, *arguments):
+    """Runs one of scripts/services."""
+    subprocess.run([sys.executable, ROOT / "scripts" / "services" / script, *arguments], check=True)
 
 
 def amazon_pipeline(name, topic, dedup=True):
@@ -60,7 +64,7 @@ class Bench:
         self.name = f"e2e-{secrets.token_hex(4)}"
         self.topic = f"{self.name}-topic"
         self.lake_url = f"{servers.hdfs}/{self.name}" if lake == "hdfs" else f"file://{folder}/lake"
-        self.lake = open_lake(self.lake_url, servers.webhdfs)
+        self.look_at(servers.webhdfs)
         self.admin = AdminClient({"bootstrap.servers": servers.kafka, "log_level": 2})
         self.create_topic(partitions)
         self.mart_url = self._create_mart(mart)
@@ -70,11 +74,18 @@ class Bench:
         self.write_config()
         self.started = []
 
-    def write_config(self, **changes):
-        """The configuration file; `changes` are kafka, lake and mart."""
+    def look_at(self, webhdfs):
+        """From here on the tests, not the program, ask that NameNode."""
+        self.webhdfs = webhdfs
+        self.lake = open_lake(self.lake_url, webhdfs)
+
+    def write_config(self, options={}, **changes):
+        """The configuration file; `changes` are kafka, lake and mart, `options` librdkafka's."""
         at = {"kafka": self.servers.kafka, "lake": self.lake_url, "mart": self.mart_url, **changes}
+        lines = "".join(f'"{name}" = "{value}"\n' for name, value in options.items())
         self.config.write_text(
-            f'[kafka]\nbrokers = "{at["kafka"]}"\n\n[lake]\nurl = "{at["lake"]}"\n\n[mart]\nurl = "{at["mart"]}"\n')
+            f'[kafka]\nbrokers = "{at["kafka"]}"\n[kafka.options]\n{lines}\n'
+            f'[lake]\nurl = "{at["lake"]}"\n\n[mart]\nurl = "{at["mart"]}"\n')
 
     def create_topic(self, partitions=3):
         # Orders are dated in the past: Kafka's retention would delete them.
@@ -111,7 +122,7 @@ class Bench:
 
     def log_root(self):
         """The folder of the newest log below the lake's root; None before there is one."""
-        logs = sorted(self.lake.files(f"_lakeward/{self.name}/logs"))
+        logs = sorted(path for path in self.lake.files(f"_lakeward/{self.name}/logs") if path.endswith(".json"))
         if not logs:
             return None
         return f"_lakeward/{self.name}/" + re.search(rb'"log_id":\s*"(\w+)"', self.lake.read(logs[-1]))[1].decode()
@@ -141,7 +152,7 @@ class Bench:
     def assert_equal(self, feed=None):
         """Bronze, Silver, Gold, Quarantine, the marts and the log equal the recomputation from Kafka."""
         command = [sys.executable, RECOMPUTE, "--pipeline", self.pipeline, "--lake", self.lake_url, "--mart", self.mart_url,
-                   "--kafka", self.servers.kafka, "--webhdfs", self.servers.webhdfs]
+                   "--kafka", self.servers.kafka, "--webhdfs", self.webhdfs]
         command += ["--feed", feed] if feed else []
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
         print(done.stdout)

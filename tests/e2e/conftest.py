@@ -33,11 +33,11 @@ def servers():
 
 @pytest.fixture
 def new_bench(servers, tmp_path):
-    """new_bench(lake="file" | "hdfs", mart="postgres" | "sqlite" | "none", ...): see Bench."""
+    """new_bench(lake="file" | "hdfs", mart="postgres" | "sqlite" | "none", ...): see Bench. `on` names other servers."""
     benches = []
 
-    def make(**given):
-        benches.append(Bench(servers, tmp_path / str(len(benches)), **given))
+    def make(on=servers, **given):
+        benches.append(Bench(on, tmp_path / str(len(benches)), **given))
         return benches[-1]
 
     yield make

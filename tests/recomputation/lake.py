@@ -62,6 +62,16 @@ class WebHdfs:
                     found[name] = status["length"]
         return found
 
+    def open_files(self, path):
+        """Files below `path` that a writer has not closed, or has not been able to."""
+        return {file for file in self.files(path) if self._under_construction(file)}
+
+    def _under_construction(self, path):
+        try:
+            return json.loads(self._ask(path, "GET_BLOCK_LOCATIONS"))["LocatedBlocks"]["isUnderConstruction"]
+        except FileNotFoundError:
+            return False
+
     def _ask(self, path, operation):
         """A DataNode asks the NameNode over a kept connection, which fails once after the NameNode was restarted."""
         query = urllib.parse.urlencode({"op": operation, "user.name": self.user})

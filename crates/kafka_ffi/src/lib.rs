@@ -12,7 +12,8 @@
 //! - A `PartitionQueue` may move to another thread, it is never shared between threads. librdkafka's handles are
 //!   thread safe.
 //! - Text from librdkafka is copied, never kept. Pointers are checked for null before use.
-//! - Leaking a value (`mem::forget`) leaks memory and nothing else.
+//! - Leaking a value (`mem::forget`) is sound, and leaks memory; librdkafka's client then waits for leaked messages for
+//!   ever when it is dropped.
 //!
 //! It deliberately knows nothing of offsets, retries, batches of Lakeward or configuration.
 

@@ -4,11 +4,14 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 from .hdfs import Hdfs
+from .hdfs_ha import HdfsHa
 from .kafka import Kafka
 from .postgres import Postgres
 from .state import State
 
-SERVERS = {"kafka": Kafka, "hdfs": Hdfs, "postgres": Postgres}
+SERVERS = {"kafka": Kafka, "hdfs": Hdfs, "postgres": Postgres, "hdfs-ha": HdfsHa}
+# What `up` starts when nothing is named.
+USUAL = ("kafka", "hdfs", "postgres")
 ROLES = {role: name for name, server in SERVERS.items() for role in server.roles}
 
 
@@ -53,6 +56,10 @@ class Fleet:
                 process.send(signal.SIGSTOP)
             case "thaw":
                 process.send(signal.SIGCONT)
+            case "enter-safemode" | "leave-safemode":
+                server.safemode(action.removesuffix("-safemode"))
+            case "activate":
+                server.activate(role)
             case "status":
                 print(f"{role}: {process.status()}")
 

@@ -15,11 +15,29 @@ HEAP_MB = 256
 OPENS = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ("java.lang", "java.nio", "java.util")]
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
+ADMIN = "org.apache.hadoop.hdfs.tools.DFSAdmin"
 LOG4J = """log4j.rootLogger=WARN,out
 log4j.appender.out=org.apache.log4j.ConsoleAppender
 log4j.appender.out.layout=org.apache.log4j.PatternLayout
 log4j.appender.out.layout.ConversionPattern=%d %p %c{1}: %m%n
 """
+NAMENODE_STATE = "Hadoop:service=NameNode,name=FSNamesystemState"
+# One small DataNode on loopback.
+SMALL = {
+    "dfs.datanode.hostname": "127.0.0.1",
+    "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+    "dfs.replication": 1,
+    "dfs.client.block.write.replace-datanode-on-failure.policy": "NEVER",
+    # Ready soon after a start, and a dead DataNode noticed after about 14 s.
+    "dfs.namenode.safemode.extension": 0,
+    # Every block reported, not 99.9 % rounded down: with a few blocks the default serves before they can be read.
+    "dfs.namenode.safemode.threshold-pct": "1.0",
+    "dfs.heartbeat.interval": 1,
+    "dfs.namenode.heartbeat.recheck-interval": 2000,
+    "dfs.namenode.handler.count": 4,
+    "dfs.datanode.handler.count": 4,
+    "dfs.namenode.fs-limits.min-block-size": 1024,
+}
 # Loopback answers at once: ask directly, whatever proxy the environment names.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -39,15 +57,8 @@ class Hdfs:
         """Writes the configuration and formats the NameNode; only once per state folder."""
         if (self.names / "current" / "VERSION").exists():
             return
-        # The jars hold no web pages, and the servers refuse to start without these folders on the class path.
-        for page in ("hdfs", "datanode", "static"):
-            (self.conf / "webapps" / page).mkdir(parents=True, exist_ok=True)
-        (self.conf / "core-site.xml").write_text(_site(self._core_site()))
-        (self.conf / "hdfs-site.xml").write_text(_site(self._hdfs_site()))
-        (self.conf / "log4j.properties").write_text(LOG4J)
-        done = subprocess.run(self._java(NAMENODE, "-format", "-nonInteractive", "-force"), capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"the NameNode could not be formatted:\n{done.stdout}{done.stderr}")
+        write_conf(self.conf, self._core_site(), self._hdfs_site())
+        run("the NameNode could not be formatted", self._java(NAMENODE, "-format", "-nonInteractive", "-force"))
 
     def start(self, role):
         self.prepare()
@@ -66,6 +77,10 @@ class Hdfs:
         self.datanode.await_ready(self._datanode_ready)
         self.namenode.await_ready(self._namenode_ready)
 
+    def safemode(self, action):
+        """`enter` or `leave`: in safe mode the NameNode answers and refuses every change."""
+        run(f"safe mode: {action}", self._java(ADMIN, "-safemode", action))
+
     def processes(self):
         return {"namenode": self.namenode, "datanode": self.datanode}
 
@@ -78,18 +93,12 @@ class Hdfs:
 
     def _namenode_ready(self):
         """Out of safe mode and with a live DataNode, or only answering while the DataNode is down."""
-        state = _bean(self.state.port("namenode-http"), "Hadoop:service=NameNode,name=FSNamesystemState")
-        if not self.datanode.alive():
-            return bool(state)
-        return state.get("FSState") == "Operational" and state.get("NumLiveDataNodes", 0) >= 1
+        port = self.state.port("namenode-http")
+        return writable(port) if self.datanode.alive() else answers(port)
 
     def _datanode_ready(self):
         """Registered with the NameNode, or only answering while the NameNode is down."""
-        info = _bean(self.state.port("datanode-http"), "Hadoop:service=DataNode,name=DataNodeInfo")
-        if not info or not self.namenode.alive():
-            return bool(info)
-        actors = json.loads(info.get("BPServiceActorInfo") or "[]")
-        return any(actor.get("ActorState") == "RUNNING" for actor in actors)
+        return registered(self.state.port("datanode-http"), 1 if self.namenode.alive() else 0)
 
     def _core_site(self):
         return {
@@ -107,36 +116,61 @@ class Hdfs:
             "dfs.datanode.address": address("datanode"),
             "dfs.datanode.http.address": address("datanode-http"),
             "dfs.datanode.ipc.address": address("datanode-ipc"),
-            "dfs.datanode.hostname": "127.0.0.1",
-            "dfs.namenode.datanode.registration.ip-hostname-check": "false",
-            "dfs.replication": 1,
-            "dfs.client.block.write.replace-datanode-on-failure.policy": "NEVER",
-            # Ready soon after a start, and a dead DataNode noticed after about 14 s.
-            "dfs.namenode.safemode.extension": 0,
-            # Every block reported, not 99.9 % rounded down: with a few blocks the default serves before they can be read.
-            "dfs.namenode.safemode.threshold-pct": "1.0",
-            "dfs.heartbeat.interval": 1,
-            "dfs.namenode.heartbeat.recheck-interval": 2000,
-            "dfs.namenode.handler.count": 4,
-            "dfs.datanode.handler.count": 4,
-            "dfs.namenode.fs-limits.min-block-size": 1024,
+            **SMALL,
         }
 
     def _java(self, *arguments):
-        memory = [f"-Xmx{HEAP_MB}m", "-Xms64m"]
-        path = f"{self.conf}:{jars.fetch(JARS)}/*"
-        return [jars.JAVA, *memory, *jars.JAVA_OPTIONS, *OPENS, "-cp", path, *arguments]
+        return java(self.conf, *arguments)
 
 
-def _site(settings):
-    rows = (f"  <property><name>{key}</name><value>{escape(str(value))}</value></property>" for key, value in settings.items())
-    return "\n".join(["<configuration>", *rows, "</configuration>", ""])
+def write_conf(conf, core, hdfs):
+    """The configuration folder that servers and clients share."""
+    # The jars hold no web pages, and the servers refuse to start without these folders on the class path.
+    for page in ("hdfs", "datanode", "journal", "static"):
+        (conf / "webapps" / page).mkdir(parents=True, exist_ok=True)
+    (conf / "core-site.xml").write_text(_site(core))
+    (conf / "hdfs-site.xml").write_text(_site(hdfs))
+    (conf / "log4j.properties").write_text(LOG4J)
 
 
-def _bean(port, name):
+def java(conf, *arguments):
+    memory = [f"-Xmx{HEAP_MB}m", "-Xms64m"]
+    path = f"{conf}:{jars.fetch(JARS)}/*"
+    return [jars.JAVA, *memory, *jars.JAVA_OPTIONS, *OPENS, "-cp", path, *map(str, arguments)]
+
+
+def run(what, command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{what}:\n{done.stdout}{done.stderr}")
+
+
+def answers(http, name=NAMENODE_STATE):
+    return bool(bean(http, name))
+
+
+def writable(namenode_http):
+    """Out of safe mode and with a live DataNode."""
+    state = bean(namenode_http, NAMENODE_STATE)
+    return state.get("FSState") == "Operational" and state.get("NumLiveDataNodes", 0) >= 1
+
+
+def registered(datanode_http, namenodes):
+    """Whether the DataNode answers and has registered with as many NameNodes."""
+    info = bean(datanode_http, "Hadoop:service=DataNode,name=DataNodeInfo")
+    actors = json.loads(info.get("BPServiceActorInfo") or "[]")
+    return bool(info) and sum(actor.get("ActorState") == "RUNNING" for actor in actors) >= namenodes
+
+
+def bean(port, name):
     """The first bean of that name that the server's JMX page shows; empty while it does not answer."""
     try:
         with OPENER.open(f"http://127.0.0.1:{port}/jmx?qry={name}", timeout=2) as answer:
             return next(iter(json.load(answer)["beans"]), {})
     except (OSError, ValueError, KeyError, urllib.error.URLError):
         return {}
+
+
+def _site(settings):
+    rows = (f"  <property><name>{key}</name><value>{escape(str(value))}</value></property>" for key, value in settings.items())
+    return "\n".join(["<configuration>", *rows, "</configuration>", ""])

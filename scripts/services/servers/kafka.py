@@ -1,10 +1,10 @@
-"""Kafka in KRaft mode: one node that is broker and controller, a plain listener and a SASL/PLAIN one."""
+"""Kafka in KRaft mode: one node that is broker and controller. Its listeners: plain, SASL, SASL by TLS, mutual TLS."""
 
 import socket
 import struct
 import subprocess
 
-from . import jars
+from . import certificates, jars
 from .process import Process
 
 JARS = "kafka-4.3.1"
@@ -15,14 +15,19 @@ PROPERTIES = """
 process.roles=broker,controller
 node.id=0
 controller.quorum.voters=0@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,\
+SSL:SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
-listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-username="admin" password="admin-secret" user_admin="admin-secret" user_{user}="{password}";
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+{logins}
+ssl.keystore.type=PEM
+ssl.keystore.location={certificates}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={certificates}/ca.pem
+listener.name.ssl.ssl.client.auth=required
 log.dirs={data}
 auto.create.topics.enable=false
 # internal topics of one replica, small
@@ -45,6 +50,13 @@ background.threads=2
 log.cleaner.dedupe.buffer.size=2097152
 """
 
+# Protocol -> suffix of its port's name
+LISTENERS = {"PLAINTEXT": "", "SASL_PLAINTEXT": "-sasl", "SASL_SSL": "-sasl-ssl", "SSL": "-ssl"}
+LOGIN = "org.apache.kafka.common.security"
+PLAIN_LOGIN = f'{LOGIN}.plain.PlainLoginModule required user_{SASL_USER}="{SASL_PASSWORD}";'
+SCRAM_LOGIN = f"{LOGIN}.scram.ScramLoginModule required;"
+MECHANISMS = {"plain": PLAIN_LOGIN, "scram-sha-256": SCRAM_LOGIN, "scram-sha-512": SCRAM_LOGIN}
+
 
 class Kafka:
     roles = ("kafka",)
@@ -53,6 +65,7 @@ class Kafka:
         self.state = state
         self.folder = state.sub("kafka")
         self.properties = self.folder / "server.properties"
+        self.certificates = self.folder / "certificates"
         self.process = Process("kafka", self.folder)
 
     def prepare(self):
@@ -61,10 +74,16 @@ class Kafka:
             return
         data = self.folder / "data"
         part = self.properties.with_suffix(".part")
+        certificates.make(self.certificates)
         part.write_text(PROPERTIES.format(
-            plain=self._port(""), sasl=self._port("-sasl"), controller=self._port("-controller"),
-            user=SASL_USER, password=SASL_PASSWORD, data=data))
+            listeners=",".join(f"{protocol}://{self._address(suffix)}" for protocol, suffix in LISTENERS.items()),
+            controller=self._port("-controller"), certificates=self.certificates, data=data,
+            logins="\n".join(
+                f"listener.name.{listener}.{mechanism}.sasl.jaas.config={login}"
+                for listener in ("sasl_plaintext", "sasl_ssl") for mechanism, login in MECHANISMS.items())))
         command = self._java(96, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", part)
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            command += ["--add-scram", f"{mechanism}=[name={SASL_USER},password={SASL_PASSWORD}]"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
@@ -80,11 +99,17 @@ class Kafka:
 
     def env(self):
         return {
-            "LAKEWARD_TEST_KAFKA": f"127.0.0.1:{self._port('')}",
-            "LAKEWARD_TEST_KAFKA_SASL": f"127.0.0.1:{self._port('-sasl')}",
-            "LAKEWARD_TEST_KAFKA_SASL_USER": SASL_USER,
-            "LAKEWARD_TEST_KAFKA_SASL_PASSWORD": SASL_PASSWORD,
+            "LAKEWARD_TEST_KAFKA": self._address(""),
+            "LAKEWARD_TEST_KAFKA_SASL": self._address("-sasl"),
+            "LAKEWARD_TEST_KAFKA_SASL_SSL": self._address("-sasl-ssl"),
+            "LAKEWARD_TEST_KAFKA_SSL": self._address("-ssl"),
+            "LAKEWARD_TEST_KAFKA_CERTIFICATES": str(self.certificates),
+            "LAKEWARD_TEST_KAFKA_USER": SASL_USER,
+            "LAKEWARD_TEST_KAFKA_PASSWORD": SASL_PASSWORD,
         }
+
+    def _address(self, suffix):
+        return f"127.0.0.1:{self._port(suffix)}"
 
     def _port(self, suffix):
         return self.state.port("kafka" + suffix)

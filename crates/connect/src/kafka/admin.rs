@@ -19,6 +19,10 @@ use rdkafka::{
 
 use super::{config::KafkaConfig, context::Context, error::KafkaError};
 
+/// How long a client's waiting events are served. Not zero: such a poll ends behind the first log line, and the error
+/// that tells why nobody answers stands behind it.
+const DRAIN: Duration = Duration::from_millis(10);
+
 /// What Kafka says about a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicFacts {
@@ -246,5 +250,5 @@ pub(super) fn watermarks(
 
 /// Serves what waits on a client that nobody polls: log lines and errors.
 fn drain(client: &BaseConsumer<Context>) {
-    while client.poll(Duration::ZERO).is_some() {}
+    while client.poll(DRAIN).is_some() {}
 }

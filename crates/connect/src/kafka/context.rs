@@ -8,7 +8,7 @@ use rdkafka::{
     types::RDKafkaErrorCode as Code,
 };
 
-use super::error::{KafkaError, is_refusal, is_transient};
+use super::error::{KafkaError, is_about_certificates, is_refusal, is_transient};
 
 /// The context of every client of ours.
 #[derive(Debug)]
@@ -33,19 +33,22 @@ impl Context {
 
     /// The same for a bare code and its text.
     pub(super) fn explain_code(&self, during: &str, code: Code, text: String) -> KafkaError {
-        let during = during.to_owned();
+        let (brokers, during) = (self.brokers.clone(), during.to_owned());
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match last {
             _ if is_refusal(code) => KafkaError::Refused { during, reason: text },
-            Some((earlier, reason)) if is_transient(code) && is_refusal(earlier) => {
+            Some((earlier, reason))
+                if is_transient(code) && (is_refusal(earlier) || is_about_certificates(&reason)) =>
+            {
                 KafkaError::Refused { during, reason }
             }
-            Some((_, reason)) if is_transient(code) => {
-                KafkaError::Unreachable { brokers: self.brokers.clone(), during, reason }
+            // A broker that can't be reached has an error of its own; one that hangs up has none.
+            Some((Code::AllBrokersDown, reason)) if is_transient(code) => {
+                let reason = format!("{reason}: they close the connection; check the port and `security.protocol`");
+                KafkaError::Unreachable { brokers, during, reason }
             }
-            None if is_transient(code) => {
-                KafkaError::Unreachable { brokers: self.brokers.clone(), during, reason: text }
-            }
+            Some((_, reason)) if is_transient(code) => KafkaError::Unreachable { brokers, during, reason },
+            None if is_transient(code) => KafkaError::Unreachable { brokers, during, reason: text },
             _ => KafkaError::Client { during, reason: text },
         }
     }

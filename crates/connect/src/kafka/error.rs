@@ -84,7 +84,7 @@ pub enum KafkaError {
         reason: String,
     },
     /// The brokers refuse us: wrong password, certificate or rights.
-    #[error("kafka refuses ({during}): {reason}; check credentials, certificates and ACLs")]
+    #[error("kafka refuses ({during}): {reason}; {}", remedy(reason))]
     Refused {
         /// What was asked.
         during: String,
@@ -186,6 +186,23 @@ pub(super) fn is_refusal(code: Code) -> bool {
     )
 }
 
+/// Whether librdkafka's text is a refusal by certificate, which it may report as a broken connection.
+pub(super) fn is_about_certificates(reason: &str) -> bool {
+    reason.contains("certificate verify failed") || (reason.contains("alert") && reason.contains("certificate"))
+}
+
+/// What to look at. OpenSSL has one text for an authority that isn't trusted and for a name that doesn't fit.
+fn remedy(reason: &str) -> &'static str {
+    if reason.contains("certificate verify failed") {
+        "the brokers' certificate must be signed by an authority in `ssl.ca.location`, and hold for the host as it is \
+         spelt in `brokers` and in the brokers' advertised.listeners"
+    } else if is_about_certificates(reason) {
+        "the brokers want a certificate that they trust: `ssl.certificate.location` and `ssl.key.location`"
+    } else {
+        "check credentials and ACLs"
+    }
+}
+
 /// A failure of setting up a client: the option's name is kept, its value never.
 pub(super) fn of_setup(error: &Rd) -> KafkaError {
     match error {
@@ -198,5 +215,24 @@ pub(super) fn of_setup(error: &Rd) -> KafkaError {
             KafkaError::BadOption { option: option.clone(), reason }
         }
         other => KafkaError::Client { during: "client setup".to_owned(), reason: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_to_look_at() {
+        let check = |reason: &str, about: bool, remedy: &str| {
+            let error = KafkaError::Refused { during: "ping".to_owned(), reason: reason.to_owned() };
+            assert!(error.to_string().contains(remedy), "{error}");
+            assert_eq!(is_about_certificates(reason), about, "{reason}");
+        };
+        check("SSL routines::certificate verify failed (after 2ms)", true, "`ssl.ca.location`");
+        check("SSL routines::ssl/tls alert bad certificate: SSL alert number 42", true, "`ssl.key.location`");
+        check("SSL routines::tlsv13 alert certificate required", true, "`ssl.key.location`");
+        check("SSL routines::unexpected eof while reading", false, "check credentials");
+        check("Authentication failed: Invalid username or password", false, "check credentials");
     }
 }

@@ -152,12 +152,18 @@ impl Hdfs {
         Ok(HdfsFile { hdfs: self.clone(), path: path.to_owned(), writer: Some(writer) })
     }
 
-    pub(super) async fn recover_lease(&self, path: &str) -> Result<bool, LakeError> {
-        let (client, full) = (self.client.clone(), self.full(path));
-        match self.run(async move { client.recover_lease(&full).await }).await {
-            Err(e) if is_missing(&e) => Ok(true),
-            other => other.map_err(|e| self.error(path, "recover the lease", e)),
+    /// Also of files whose names are temporary: a dead writer leaves those open too.
+    pub(super) async fn recover_leases(&self, dir: &str) -> Result<bool, LakeError> {
+        let mut all_closed = true;
+        for entry in self.list(dir, true).await?.into_iter().filter(|entry| !entry.is_dir) {
+            let path = format!("{dir}/{}", entry.name);
+            let (client, full) = (self.client.clone(), self.full(&path));
+            all_closed &= match self.run(async move { client.recover_lease(&full).await }).await {
+                Err(e) if is_missing(&e) => true,
+                other => other.map_err(|e| self.error(&path, "recover the lease", e))?,
+            };
         }
+        Ok(all_closed)
     }
 
     async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Create {

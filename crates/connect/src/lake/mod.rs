@@ -228,11 +228,12 @@ impl Lake {
         }
     }
 
-    /// Takes a file away from a dead writer (HDFS); answers whether it is closed by now. Other stores have no leases.
-    pub async fn recover_lease(&self, path: &str) -> Result<bool, LakeError> {
-        path::check(self.store(), path)?;
+    /// Takes all files below `dir` away from whoever has them open (HDFS), for good; answers whether all are closed by
+    /// now. HDFS needs some seconds for a file with bytes in it: ask again. Other stores have no leases.
+    pub async fn recover_leases(&self, dir: &str) -> Result<bool, LakeError> {
+        path::check(self.store(), dir)?;
         match &self.0 {
-            Store::Hdfs(hdfs) => hdfs.recover_lease(path).await,
+            Store::Hdfs(hdfs) => hdfs.recover_leases(dir).await,
             Store::Local(_) | Store::Memory(_) => Ok(true),
         }
     }
