@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::{Array, BooleanArray, Int32Array, Int64Array};
+use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array};
 use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::{LayerSpec, read_rows};
@@ -152,8 +153,10 @@ impl MartLink {
         mart.prepare(&self.pipeline, self.log.id()).await?;
         let start = Arc::clone(&self.start);
         let end = Arc::new(move |claim, incarnation, partition| start.reign_end(claim, incarnation, partition));
-        let partitions: Vec<(i32, i32, i64)> =
-            self.start.partitions.iter().map(|(&p, held)| (held.incarnation, p, held.start)).collect();
+        // Rows of earlier incarnations too: a table may be switched on after the topic was made anew.
+        let past = self.start.past_incarnations.iter().map(|(&(p, i), held)| (i, p, held.start));
+        let now = self.start.partitions.iter().map(|(&p, held)| (held.incarnation, p, held.start));
+        let partitions: Vec<(i32, i32, i64)> = past.chain(now).collect();
         match mart.claim(&self.context()?, end, &partitions).await? {
             Claimed::Held { next, kpis } => {
                 *self.fences.lock().unwrap_or_else(PoisonError::into_inner) = next;
@@ -339,7 +342,7 @@ impl MartLink {
         let mut rows = Vec::new();
         for file in &files {
             for batch in self.read_file(&layer.name, file).await? {
-                let picked = pick(&batch, incarnation, partition, range)?;
+                let picked = pick(&batch, incarnation, partition, range, fold.rows_boundary)?;
                 if picked.num_rows() > 0 {
                     rows.push(picked);
                 }
@@ -365,15 +368,26 @@ fn closed_windows(files: &[LiveFile], last: EventTime) -> Vec<EventTime> {
     windows.into_iter().collect()
 }
 
-/// Rows of one partition whose offsets lie in the range.
-fn pick(batch: &RecordBatch, incarnation: i32, partition: i32, range: OffsetRange) -> Result<RecordBatch, LinkError> {
+/// Rows of one partition whose offsets lie in the range and whose Kafka time is not below the boundary (F2).
+fn pick(
+    batch: &RecordBatch,
+    incarnation: i32,
+    partition: i32,
+    range: OffsetRange,
+    boundary: Option<EventTime>,
+) -> Result<RecordBatch, LinkError> {
     let ints = |name: &str| batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<Int32Array>());
     let offsets = batch.column_by_name("kafka_offset").and_then(|c| c.as_any().downcast_ref::<Int64Array>());
     let (Some(p), Some(i), Some(o)) = (ints("kafka_partition"), ints("kafka_incarnation"), offsets) else {
         return Ok(batch.slice(0, 0));
     };
+    let times = batch.column_by_name("kafka_timestamp").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let gone = |row: usize| {
+        boundary.zip(times).is_some_and(|(boundary, times)| times.is_valid(row) && times.value(row) < boundary.0)
+    };
     let inside = |row: usize| {
-        p.value(row) == partition && i.value(row) == incarnation && (range.from..range.to).contains(&o.value(row))
+        let theirs = p.value(row) == partition && i.value(row) == incarnation;
+        theirs && (range.from..range.to).contains(&o.value(row)) && !gone(row)
     };
     let mask: BooleanArray = (0..batch.num_rows()).map(|row| Some(inside(row))).collect();
     Ok(filter_record_batch(batch, &mask)?)

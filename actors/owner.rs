@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lakeward_connect::host::Process;
 use lakeward_connect::log_store::{CreateOutcome, LogError, LogStore};
-use lakeward_core::ids::Version;
+use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::log::{
     Author, Draft, Entry, EntryKind, Fold, Lease, Member, NewPartition, TakeOver, TakeOverFacts, render, render_first,
     take_over,
@@ -46,8 +46,14 @@ pub struct Owner {
     pub clock: Clock,
 }
 
-/// What a claim needs to know of the topic: partitions that enter the set with it.
-pub type Entering = BTreeMap<i32, NewPartition>;
+/// What comes into the log with a claim.
+#[derive(Clone, Debug, Default)]
+pub struct Entering {
+    /// Partitions that enter the set: all of them at version 0, those of a new incarnation later.
+    pub partitions: BTreeMap<i32, NewPartition>,
+    /// KPIs that are taken up, with the start of each one's first window (H4).
+    pub first_windows: BTreeMap<String, EventTime>,
+}
 
 /// What came of one try to take over.
 #[must_use]
@@ -92,8 +98,7 @@ impl Owner {
         Ok(take_over(&facts))
     }
 
-    /// Creates the claim entry (O1). `entering` are the partitions that come into the set with it: all of them at
-    /// version 0, those of a new incarnation later.
+    /// Creates the claim entry (O1).
     pub async fn claim(&self, fold: Option<Fold>, entering: Entering, attempt: String) -> Result<Claimed, LogError> {
         let author = Author {
             claim: Version(0),
@@ -103,7 +108,8 @@ impl Owner {
             now: self.clock.wall_micros(),
         };
         let mut draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
-        draft.new_partitions = entering;
+        draft.new_partitions = entering.partitions;
+        draft.first_windows = entering.first_windows;
         let entry = match &fold {
             None => render_first(self.log.id(), &draft, &author),
             Some(fold) => render(fold, &draft, &author),

@@ -73,6 +73,7 @@ pub struct RowMart {
     newest_barrier: Option<Epoch>,
     held: VecDeque<(RowsMsg, Credit)>,
     retained: Option<Version>,
+    retaining: bool,
     board: Board,
     clock: Clock,
     inlet: Inlet,
@@ -146,6 +147,7 @@ impl RowMart {
             newest_barrier: None,
             held: VecDeque::new(),
             retained: None,
+            retaining: false,
             board,
             clock,
             inlet: Inlet::default(),
@@ -325,6 +327,7 @@ impl RowMart {
             let fold = Arc::clone(&self.head.borrow().fold);
             if self.link.reaches(&fold) {
                 match fold.rows_boundary.filter(|_| self.retained < Some(fold.version)) {
+                    Some(_) if self.retaining => {}
                     Some(boundary) => self.retain(boundary, fold.version, ctx),
                     None => self.board.follower_done(NAME, fold.version),
                 }
@@ -336,14 +339,17 @@ impl RowMart {
 impl RowMart {
     /// Deletes the rows below the log's boundary, once for each version: an epoch may bring late ones (F2).
     fn retain(&mut self, boundary: EventTime, version: Version, ctx: &mut Context<Self>) {
-        self.retained = Some(version);
+        self.retaining = true;
         let link = Arc::clone(&self.link);
         let delete = async move { link.delete_rows_below(boundary).await };
-        let done = move |result: Result<(), LinkError>, actor: &mut Self, ctx: &mut Context<Self>| match result {
-            Ok(()) => actor.board.follower_done(NAME, version),
-            Err(error) => {
-                actor.retained = None;
-                actor.trouble(error, ctx);
+        let done = move |result: Result<(), LinkError>, actor: &mut Self, ctx: &mut Context<Self>| {
+            actor.retaining = false;
+            match result {
+                Ok(()) => {
+                    actor.retained = Some(version);
+                    actor.board.follower_done(NAME, version);
+                }
+                Err(error) => actor.trouble(error, ctx),
             }
         };
         ctx.spawn(delete.into_actor(self).map(done));

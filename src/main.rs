@@ -1,5 +1,6 @@
 //! The composition root: command line, configuration, topology, HTTP.
 
+mod admission;
 mod builtin;
 mod cli;
 mod commands;

@@ -2,17 +2,15 @@
 //!
 //! A generation ends at the first cause that is heard; what follows is decided in one place, `after`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lakeward_actors::kit::{Cause, metric::Metric};
-use lakeward_actors::owner::{Claimed, Entering, LeaseWatch, Owner};
+use lakeward_actors::owner::{Claimed, LeaseWatch, Owner};
 use lakeward_connect::lake::{Create, Lake};
 use lakeward_connect::log_store::{LogError, LogStore};
 use lakeward_core::ids::Version;
-use lakeward_core::log::{Fold, PipelinePaths, Refusal, TakeOver, TopicFacts, check_topic};
-use lakeward_core::pipeline::StartOffset;
+use lakeward_core::log::{Fold, PipelinePaths, TakeOver};
 use tokio::sync::watch;
 
 use crate::exit::Exit;
@@ -152,7 +150,7 @@ impl Runner {
                 }
                 Err(error) => return Err(Exit::refused("LOG", error.to_string())),
             };
-            self.check_definition(fold.as_ref()).await?;
+            let new_kpis = self.check_definition(fold.as_ref()).await?;
             let own_claim = mine && fold.as_ref().is_some_and(|f| f.claim == self.claimed());
             // Who owned and finds a greater claim was fenced, whatever ended its generation first (O2).
             if let Some(greater) = fold.as_ref().map(|f| f.claim).filter(|claim| mine && *claim > self.claimed()) {
@@ -167,10 +165,8 @@ impl Runner {
                 }
             };
             if decision == TakeOver::Now {
-                if fold.is_none() {
-                    self.check_layers(&owner.log).await?;
-                }
-                let entering = self.entering(fold.as_ref()).await?;
+                self.check_layers(&owner.log, fold.as_ref(), &new_kpis).await?;
+                let entering = self.entering(fold.as_ref(), &new_kpis).await?;
                 self.check_mart(&owner.log).await?;
                 let attempt = format!("{:032x}", rand::random::<u128>());
                 match owner.claim(fold, entering, attempt).await {
@@ -197,99 +193,6 @@ impl Runner {
         self.plan.board.set_owner(true);
         self.plan.board.set_claim(fold.claim);
         tracing::info!(pipeline = self.plan.pipeline.name, claim = fold.claim.0, "took the pipeline over");
-    }
-
-    /// Before a claim: a mart that only a person can mend refuses the start (H4). One that is away for now doesn't: its
-    /// follower tries again.
-    async fn check_mart(&self, log: &LogStore) -> Result<(), Exit> {
-        let Some(open) = &self.plan.mart else { return Ok(()) };
-        let prepared = async { open()().await?.prepare(&self.plan.pipeline, log.id()).await };
-        match prepared.await {
-            Err(error) if !error.is_retryable() => Err(Exit::refused(error.code(), error.to_string())),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    /// Before version 0: refuses layer folders that hold somebody else's visible files, and folders that staged files
-    /// can't be renamed into (H4).
-    async fn check_layers(&self, log: &LogStore) -> Result<(), Exit> {
-        let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
-        for layer in &self.plan.pipeline.layers {
-            let files = self.lake.list_recursive(&layer.path).await.map_err(store)?;
-            if let Some(file) = files.iter().find(|f| !f.is_dir) {
-                let message = format!(
-                    "the folder {} of layer {} holds files that no log of pipeline {} knows, such as {}; move them \
-                     away, or give the layer another path",
-                    layer.path, layer.name, self.plan.pipeline.name, file.name
-                );
-                return Err(Exit::refused("LAYER_NOT_EMPTY", message));
-            }
-            if !self.lake.same_file_system(&log.paths().staging_root(), &layer.path).await.map_err(store)? {
-                let message = format!(
-                    "the folder {} of layer {} is on another file system than {}, so a file can't be renamed into \
-                     sight at once; keep both on one",
-                    layer.path,
-                    layer.name,
-                    log.paths().staging_root()
-                );
-                return Err(Exit::refused("STORE", message));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses a definition that would decide rows otherwise than the log's (H4).
-    async fn check_definition(&self, fold: Option<&Fold>) -> Result<(), Exit> {
-        let Some(fold) = fold.filter(|f| f.definition != self.plan.definition) else { return Ok(()) };
-        let path = PipelinePaths::new(&self.plan.pipeline.name).definition(&fold.definition);
-        let old = self.lake.read(&path).await.ok().flatten().and_then(|b| serde_json::from_slice(&b).ok());
-        let changes = match &old {
-            Some(old) => lakeward_core::pipeline::Pipeline::differences(old, &self.plan.pipeline.definition()),
-            None => vec![format!("the definition {} is not readable", fold.definition)],
-        };
-        let message = format!(
-            "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
-             back, or give the changed pipeline another name and other paths and tables.",
-            changes.join("\n  ")
-        );
-        Err(Exit::refused("DEFINITION_CHANGED", message))
-    }
-
-    /// What the topic says, compared with the log: partitions that enter the set with the claim.
-    async fn entering(&self, fold: Option<&Fold>) -> Result<Entering, Exit> {
-        let facts = patiently(self.patience, || self.topic_facts(), "Kafka").await?;
-        let checked = check_topic(fold, &self.plan.topic, &facts, self.accept_new_topic);
-        let entering = checked.map_err(|refusals| {
-            let code = refusals.first().map_or("REFUSED", Refusal::code);
-            let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-            Exit::refused(code, all.join("\n"))
-        })?;
-        // Later partitions enter by an epoch (T3); a claim takes up the first set, or a new incarnation's.
-        let known = |p: &i32| fold.and_then(|f| f.partitions.get(p)).map(|held| held.incarnation);
-        Ok(entering
-            .into_iter()
-            .filter(|(p, new)| fold.is_none() || known(p).is_some_and(|old| old < new.incarnation))
-            .collect())
-    }
-
-    async fn topic_facts(&self) -> anyhow::Result<TopicFacts> {
-        let (admin, topic) = (Arc::clone(&self.plan.admin), self.plan.topic.clone());
-        let start = self.plan.pipeline.source.start;
-        let given = self.topic_id.clone();
-        let facts = tokio::task::spawn_blocking(move || -> anyhow::Result<TopicFacts> {
-            let facts = admin.topic(&topic)?;
-            let mut offsets = BTreeMap::new();
-            for &partition in &facts.partitions {
-                offsets.insert(partition, admin.watermarks(&topic, partition)?);
-            }
-            let starts = match start {
-                StartOffset::Earliest => offsets.iter().map(|(&p, &(low, _))| (p, low)).collect(),
-                StartOffset::Latest => offsets.iter().map(|(&p, &(_, high))| (p, high)).collect(),
-                StartOffset::Timestamp(ms) => admin.offsets_at(&topic, ms)?,
-            };
-            Ok(TopicFacts { id: facts.id.or(given), offsets, starts })
-        });
-        facts.await?
     }
 
     /// Runs one generation to its end.

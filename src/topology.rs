@@ -381,8 +381,11 @@ impl Wiring {
         let mut sinks: BTreeMap<i32, PartitionSink> = BTreeMap::new();
         let mut starts = Vec::new();
         for (&partition, held) in &self.fold.partitions {
-            let start =
-                PartitionStart { watermark: held.watermark, dedup: remembered.remove(&partition).unwrap_or_default() };
+            let start = PartitionStart {
+                watermark: held.watermark,
+                dedup: remembered.remove(&partition).unwrap_or_default(),
+                first_windows: self.fold.first_windows.clone(),
+            };
             let (cut, sink) = self.partition(ends, partition, held.incarnation, held.to, start, Epoch::default());
             cuts.insert(partition, cut);
             sinks.insert(partition, sink);
@@ -515,7 +518,8 @@ impl PartitionStarter for NewPartitions {
         watermark: EventTime,
         epoch: Epoch,
     ) -> Outbox<PartitionMsg> {
-        let start = PartitionStart { watermark, dedup: Vec::new() };
+        let first_windows = self.wiring.fold.first_windows.clone();
+        let start = PartitionStart { watermark, dedup: Vec::new(), first_windows };
         let (cut, sink) = self.wiring.partition(&self.ends, partition, new.incarnation, new.start, start, epoch);
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let added = source.as_mut().map(|s| s.add_partition(partition, new.start, Box::new(sink)));

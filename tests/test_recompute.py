@@ -75,11 +75,11 @@ class Written(Sink):
         self.lines, self.rows, self.rejects = [], [], []
 
     def bronze(self, record):
-        coordinates, rest = bronze_line("amazon-sales", record, 0)
+        coordinates, rest = bronze_line("amazon-sales", record)
         told = {**dict(coordinates), "ingestion_timestamp": 5}
         if "kafka_headers" in told:
             told["kafka_headers"] = json.loads(told["kafka_headers"])
-        first = {name: told.pop(name) for name in ["topic", "partition", "offset"]}
+        first = {name: told.pop(name) for name in ["topic", "partition", "offset", "kafka_incarnation"]}
         head = json.dumps({**first, **told}, separators=(",", ":"))
         self.lines.append(head.encode()[:-1] + (b"," if rest != b"}" else b"") + rest)
 
@@ -128,7 +128,8 @@ class Sinks:
                     "incarnation": 0, "from": start, "to": to, "watermark": watermarks[p],
                     "counters": self._counters(counts)}
             g = max(g, min(watermarks.values()))
-            self.entries.append({"version": version, "log_id": "l", "kind": "epoch", "partitions": partitions, "g": g})
+            self.entries.append({
+                "version": version, "log_id": "l", "kind": "epoch", "definition": "d", "partitions": partitions, "g": g})
         self.g = g
 
     @staticmethod
@@ -143,6 +144,10 @@ class Sinks:
         base, previous = self.lake / "_lakeward/amazon-sales", None
         (base / "logs").mkdir(parents=True, exist_ok=True)
         (base / "logs/000000.json").write_text('{"log_id":"l"}')
+        (base / "definitions").mkdir(exist_ok=True)
+        names = lambda values: [{"name": value.name} for value in values]
+        definition = {"fields": names(self.feed.fields), "kpis": names(self.feed.kpis)}
+        (base / "definitions/d.json").write_text(json.dumps(definition))
         (base / "l/log/0").mkdir(parents=True, exist_ok=True)
         for version, entry in enumerate(self.entries):
             layers = {"all": {"added": [{"path": p, "staged": {"length": (self.lake / p).stat().st_size}} for p in self.live]}}

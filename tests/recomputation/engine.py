@@ -1,8 +1,9 @@
 """One record after another: decision, watermark, lateness, windows, ledger. No batches, no threads, no clock.
 
-The log says how far each entry's range goes, which floors were raised and which records were judged to come from the
-future (that decision needs a clock, so it is read from Quarantine and never made again). All else is worked out here,
-and the log's own watermarks, counters and G are checked against it.
+The log says how far each entry's range goes, which floors were raised, which fields and KPIs its definition had, and
+which records were judged to come from the future (that decision needs a clock, so it is read from Quarantine and never
+made again). All else is worked out here, and the log's own watermarks, counters, G and first windows are checked against
+it.
 """
 
 import datetime
@@ -27,6 +28,11 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: list
+    incarnation: int = 0
+
+    @property
+    def identity(self):
+        return self.incarnation, self.partition, self.offset
 
 
 class Sink:
@@ -42,8 +48,13 @@ class Sink:
 @dataclass
 class Partition:
     watermark: int = BEFORE_ALL_TIME
+    furthest: int = BEFORE_ALL_TIME
     next: int | None = None
     seen: dict = field(default_factory=lambda: defaultdict(list))
+
+    def rise(self, time):
+        self.watermark = max(self.watermark, time)
+        self.furthest = max(self.furthest, time)
 
 
 class Window:
@@ -93,8 +104,9 @@ def _answer(value):
 
 class Engine:
     def __init__(self, feed, future=frozenset(), sink=None):
-        """`future`: coordinates (partition, offset) that Quarantine holds as from the future."""
+        """`future`: identities of the records that Quarantine holds as from the future."""
         self.feed = feed
+        self.fields, self.kpis, self.first_windows = feed.fields, feed.kpis, {}
         self.future = future
         self.sink = sink or Sink()
         self.partitions = defaultdict(Partition)
@@ -124,12 +136,31 @@ class Engine:
             counts["kept"] += 1
             self.sink.row(record, row)
             self._add_to_windows(partition, row, time, counts)
-        partition.watermark = max(partition.watermark, time - self.feed.out_of_orderness)
+        partition.rise(time - self.feed.out_of_orderness)
         return counts
+
+    def decide_by(self, fields, kpis, read_before):
+        """Goes on with only these of the feed's fields and KPIs. Where records were read before, a KPI that is new begins
+        at the first window that starts above every event time seen. Returns where the new ones begin."""
+        known = {kpi.name for kpi in self.kpis}
+        self.fields = [field for field in self.feed.fields if field.name in fields]
+        self.kpis = [kpi for kpi in self.feed.kpis if kpi.name in kpis]
+        newest = max((p.furthest for p in self.partitions.values()), default=BEFORE_ALL_TIME)
+        if not read_before or newest == BEFORE_ALL_TIME:
+            return {}
+        newest += self.feed.out_of_orderness
+        begin = {kpi.name: newest - newest % kpi.size + kpi.size for kpi in self.kpis if kpi.name not in known}
+        self.first_windows.update(begin)
+        return begin
+
+    def begin_anew(self, partition, floor):
+        """The topic was made anew: offsets and watermark of the partition start again."""
+        held = self.partitions[partition]
+        held.next, held.watermark = None, floor
 
     def raise_floor(self, partition, floor):
         held = self.partitions[partition]
-        held.watermark = max(held.watermark, floor)
+        held.rise(floor)
 
     def closed_and_open(self, kpi, g):
         """The KPI's rows as two lists: windows that G has closed, windows still open."""
@@ -149,9 +180,9 @@ class Engine:
         except NotAnObject:
             raise Rejected(NO_OBJECT) from None
         self.sink.bronze(record)
-        row = decode(value, self.feed.fields)
+        row = {field.name: None for field in self.feed.fields} | decode(value, self.fields)
         time = self._event_time(record, row)
-        if (record.partition, record.offset) in self.future:
+        if record.identity in self.future:
             raise Rejected("FUTURE")
         for check in self.feed.checks:
             if check.passes(row) is not True:
@@ -174,7 +205,7 @@ class Engine:
 
     def _refuse_long_keys(self, row):
         """N3: a key is, per column, four bytes of length and the text as in Gold."""
-        for kpi in self.feed.kpis:
+        for kpi in self.kpis:
             if sum(4 + len(str(part).encode()) for part in _key(kpi, row)) > MAX_KEY_BYTES:
                 raise Rejected("KEY_TOO_LARGE", kpi.name)
 
@@ -194,8 +225,11 @@ class Engine:
         return found
 
     def _add_to_windows(self, partition, row, time, counts):
-        for kpi in self.feed.kpis:
+        for kpi in self.kpis:
             start = time - time % kpi.size
+            if start < self.first_windows.get(kpi.name, BEFORE_ALL_TIME):
+                counts[f"before {kpi.name}"] += 1
+                continue
             if start + kpi.size + kpi.lateness <= partition.watermark:
                 counts[f"late {kpi.name}"] += 1
                 continue
@@ -205,21 +239,31 @@ class Engine:
             windows[start, key].add(kpi.measures, row)
 
 
-def recompute(engine, entries, records, compare):
-    """Walks the log's entries; `records[p]` is an iterator over partition p's records in order.
+def recompute(engine, entries, records, compare, definitions=None):
+    """Walks the log's entries; `records[incarnation, p]` is an iterator over the records in order. `definitions[hash]` is
+    (names of fields, names of KPIs); without it all entries have all of them.
 
-    Every entry's watermarks, counters and G are handed to `compare(subject, expected, actual)`.
+    Every entry's watermarks, counters, first windows and G are handed to `compare(subject, expected, actual)`.
     """
     g = BEFORE_ALL_TIME
-    ahead = {}
+    ahead, definition, incarnations = {}, None, {}
     for entry in entries:
         version = entry["version"]
+        begin = {}
+        if definitions and entry["definition"] != definition:
+            begin = engine.decide_by(*definitions[entry["definition"]], read_before=definition is not None)
+            definition = entry["definition"]
+        compare(f"entry {version} first windows", begin, entry.get("first_windows", {}))
         for p, told in sorted((int(p), told) for p, told in entry["partitions"].items()):
             held = engine.partitions[p]
+            if incarnations.setdefault(p, told["incarnation"]) != told["incarnation"]:
+                engine.begin_anew(p, g)
+                incarnations[p] = told["incarnation"]
             if held.next is not None:
                 compare(f"entry {version} partition {p} from", held.next, told["from"])
             counts = Counter()
-            for record in _until(records[p], told["to"], ahead, p):
+            source = told["incarnation"], p
+            for record in _until(records[source], told["to"], ahead, source):
                 counts += engine.take(record)
             held.next = told["to"]
             if told.get("floor") is not None:
@@ -240,14 +284,14 @@ def _begin_of_day(day):
     return (day.toordinal() - datetime.date(1970, 1, 1).toordinal()) * 86_400_000_000
 
 
-def _until(records, to, ahead, partition):
+def _until(records, to, ahead, source):
     """Records below offset `to`; the first one beyond waits in `ahead`."""
     while True:
-        record = ahead.pop(partition, None) or next(records, None)
+        record = ahead.pop(source, None) or next(records, None)
         if record is None:
             return
         if record.offset >= to:
-            ahead[partition] = record
+            ahead[source] = record
             return
         yield record
 
@@ -259,6 +303,7 @@ def _compare_counters(subject, counts, told, compare):
     for code, count in told.get("by_reason", {}).items():
         reasons[NO_OBJECT if code in NO_OBJECT_CODES else code] += count
     compare(f"{subject} late", _starting("late ", counts), told.get("late", {}))
+    compare(f"{subject} before the first window", _starting("before ", counts), told.get("before_first", {}))
     compare(f"{subject} filtered by check", _starting("check ", counts), told.get("filtered_by_check", {}))
     compare(f"{subject} quarantined by reason", _starting("reason ", counts), dict(reasons))
 

@@ -118,13 +118,23 @@ def log_entries(lake, pipeline):
     return entries
 
 
+def definitions(lake, pipeline, entries):
+    """{hash: (names of fields, names of KPIs)} of every definition that an entry was decided by."""
+    found = {}
+    for decided_by in {entry["definition"] for entry in entries}:
+        told = json.loads(lake.read(f"_lakeward/{pipeline}/definitions/{decided_by}.json"))
+        found[decided_by] = tuple({value["name"] for value in told[section]} for section in ("fields", "kpis"))
+    return found
+
+
 def live_files(entries):
-    """{layer: {final path: file}} after all entries."""
+    """{layer: {final path: file}} after all entries; a file knows the definition that its entry was decided by."""
     live = {}
     for entry in entries:
         for layer, change in entry.get("layers", {}).items():
             files = live.setdefault(layer, {})
             for path in change.get("removed", []):
                 del files[path]
-            files.update({file["path"]: {**file["staged"], "path": file["path"]} for file in change["added"]})
+            by = {"definition": entry["definition"]}
+            files.update({file["path"]: {**file["staged"], "path": file["path"], **by} for file in change["added"]})
     return live

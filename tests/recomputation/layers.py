@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from .decode import EPOCH, NO_OBJECT, NO_OBJECT_CODES
 from .lake import visible
 
-START = re.compile(rb'\{"_*topic":"[^"]*","_*partition":(\d+),"_*offset":(\d+),')
+START = re.compile(rb'\{"_*topic":"[^"]*","_*partition":(\d+),"_*offset":(\d+),"_*kafka_incarnation":(\d+),')
 BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -23,10 +23,11 @@ def check_files(comparison, lake, layer, folder, live):
     return sorted(sizes)
 
 
-def bronze_line(topic, record, incarnation):
+def bronze_line(topic, record):
     """(coordinates, rest) of a record's line: what is said of it, and the payload's own bytes after its opening brace."""
     coordinates = {
-        "topic": topic, "partition": record.partition, "offset": record.offset, "kafka_incarnation": incarnation,
+        "topic": topic, "partition": record.partition, "offset": record.offset,
+        "kafka_incarnation": record.incarnation,
         "kafka_timestamp": moment(record.timestamp), **_texts("kafka_key", record.key),
     }
     if record.headers:
@@ -58,14 +59,14 @@ def _header(name, value):
 
 
 def bronze_rows(lake, paths, rest_lengths):
-    """Yields ((partition, offset), (coordinates as JSON, rest)) of each line; `rest_lengths` knows where the rest begins."""
+    """Yields (identity, (coordinates as JSON, rest)) of each line; `rest_lengths` knows where the rest begins."""
     for path in paths:
         for number, line in enumerate(_lines(lake, path)):
             start = START.match(line)
             if not start:
                 yield (path, number), line[:200]
                 continue
-            identity = int(start[1]), int(start[2])
+            identity = int(start[3]), int(start[1]), int(start[2])
             yield identity, _split(line, rest_lengths.get(identity, 0))
 
 
@@ -91,15 +92,15 @@ def canonical(coordinates):
 
 
 def quarantine_rows(lake, paths):
-    """Yields ((partition, offset), (reason, field, payload, rest of the line)) of each line."""
+    """Yields (identity, (reason, field, payload, rest of the line)) of each line."""
     for path in paths:
         for number, line in enumerate(_lines(lake, path)):
             try:
                 told = json.loads(line)
                 text = told.get("payload")
                 payload = text.encode() if text is not None else base64.b64decode(told["payload_base64"])
-                row = (*_reason(told), payload, told["topic"], told["kafka_incarnation"], told["kafka_timestamp"])
-                yield (told["partition"], told["offset"]), row
+                row = (*_reason(told), payload, told["topic"], told["kafka_timestamp"])
+                yield (told["kafka_incarnation"], told["partition"], told["offset"]), row
             except (ValueError, KeyError) as error:
                 yield (path, number), (f"unreadable: {error!r}", line[:300])
 
@@ -111,23 +112,26 @@ def _reason(told):
     return told["reason"], told["field"]
 
 
-def parquet_rows(lake, paths, folder, columns, types, comparison, sink, ignored=()):
+def parquet_rows(lake, paths, folder, columns, types, comparison, sink, ignored=(), lacking=lambda path: ()):
     """Yields each row as a tuple in the order of `columns`, partition columns taken from the folders' names.
 
-    Times come as microseconds and dates as days since 1970, decimals as Decimal. A file whose column has another type
-    than `types` says, or whose schema differs from the others', is a difference (I22).
+    Times come as microseconds and dates as days since 1970, decimals as Decimal. `lacking(path)` names the columns that
+    came later than the file: its rows have NULL there. A file whose column has another type than `types` says, or whose
+    schema differs from that of others of its time, is a difference (I22).
     """
-    seen = None
+    seen = {}
     for path in paths:
         table = pq.read_table(pa.BufferReader(lake.read(path)))
-        leaf = _leaf(path, folder)
+        leaf, later = _leaf(path, folder), frozenset(lacking(path))
         schema = {field.name: _plain(field.type) for field in table.schema}
-        if seen is None:
-            seen = schema
-            _check_schema(comparison, sink, schema, leaf, [*columns, *ignored], types)
-        elif schema != seen:
-            comparison.differ(f"{sink} schema", f"{path} has the schema {schema}, the files before it {seen}")
-        yield from zip(*(_values(table, leaf, name, types) for name in columns))
+        if later not in seen:
+            seen[later] = schema
+            there = [name for name in [*columns, *ignored] if name not in later]
+            _check_schema(comparison, sink, schema, leaf, there, types)
+        elif schema != seen[later]:
+            comparison.differ(f"{sink} schema", f"{path} has the schema {schema}, the files before it {seen[later]}")
+        nulls = [None] * table.num_rows
+        yield from zip(*(nulls if name in later else _values(table, leaf, name, types) for name in columns))
 
 
 def _check_schema(comparison, sink, schema, leaf, columns, types):

@@ -1,6 +1,9 @@
 """Records as Kafka holds them: read_committed, one partition after the other, from an offset up to another."""
 
+import base64
+import json
 import time
+from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, TopicPartition
 
@@ -46,9 +49,52 @@ class Topic:
         finally:
             consumer.close()
 
-    def one(self, partition, offset):
-        """The record at that offset."""
-        return next(self.records(partition, offset, offset + 1), None)
+
+class Past:
+    """Records of a topic that is gone, kept in a file before it was deleted: one JSON object a line."""
+
+    def __init__(self, path):
+        self.held = {}
+        for line in Path(path).read_text().splitlines():
+            told = json.loads(line)
+            record = Record(*(told[name] for name in ("partition", "offset", "timestamp")), _bytes(told["key"]),
+                            _bytes(told["value"]), [(n, _bytes(v)) for n, v in told["headers"]], told["incarnation"])
+            self.held.setdefault((record.incarnation, record.partition), []).append(record)
+
+    @staticmethod
+    def keep(path, records, incarnation):
+        """Adds records to such a file."""
+        text = lambda value: None if value is None else base64.b64encode(value).decode()
+        with open(path, "a") as file:
+            for r in records:
+                told = {"incarnation": incarnation, "partition": r.partition, "offset": r.offset, "timestamp": r.timestamp,
+                        "key": text(r.key), "value": text(r.value), "headers": [(n, text(v)) for n, v in r.headers]}
+                file.write(json.dumps(told) + "\n")
+
+    def records(self, incarnation, partition, start, to):
+        return (r for r in self.held.get((incarnation, partition), []) if start <= r.offset < to)
+
+
+class History:
+    """All incarnations of a topic: the newest as Kafka holds it, earlier ones as they were kept."""
+
+    def __init__(self, topic, newest, past=None):
+        self.topic, self.newest, self.past = topic, newest, past
+
+    def records(self, incarnation, partition, start, to):
+        if incarnation == self.newest:
+            return (r._replace(incarnation=incarnation) for r in self.topic.records(partition, start, to))
+        if self.past is None:
+            raise SystemExit("the topic was made anew: the records of its first life are asked for with --past")
+        return self.past.records(incarnation, partition, start, to)
+
+    def one(self, incarnation, partition, offset):
+        """The record of that identity."""
+        return next(self.records(incarnation, partition, offset, offset + 1), None)
+
+
+def _bytes(text):
+    return None if text is None else base64.b64decode(text)
 
 
 def _record(message):

@@ -1,14 +1,14 @@
 """The whole check: recompute from Kafka and the log, then hold every sink against it."""
 
 import time
-from collections import defaultdict
 from operator import itemgetter
 
 from .compare import Comparison, digest
 from .engine import Engine, Sink, recompute
-from .lake import live_files, log_entries
+from .lake import definitions, live_files, log_entries
 from .layers import bronze_line, bronze_rows, check_files, moment, parquet_rows, quarantine_rows
 from .marts import plain
+from .topic import History
 
 SYSTEM = ["kafka_topic", "kafka_partition", "kafka_offset", "kafka_timestamp", "kafka_incarnation"]
 PROCESSING = "processing_timestamp"
@@ -16,38 +16,35 @@ FUTURE = "FUTURE"
 
 
 class Expected(Sink):
-    """Digests of what Bronze, Silver, the rows mart and Quarantine must hold, by (partition, offset)."""
+    """Digests of what Bronze, Silver, the rows mart and Quarantine must hold, by identity."""
 
-    def __init__(self, feed, incarnations):
+    def __init__(self, feed):
         self.feed = feed
-        self.incarnations = incarnations
-        self.lines, self.lengths, self.rows, self.mart_rows, self.rejects = {}, {}, {}, {}, {}
+        self.lines, self.lengths, self.rows, self.mart_rows, self.rejects, self.times = {}, {}, {}, {}, {}, {}
         self.silver_columns = [*feed.silver_columns(), *SYSTEM]
         self.mart_columns = [name for name in feed.rows_columns if name != PROCESSING]
         self.silver_row, self.mart_row = itemgetter(*self.silver_columns), itemgetter(*self.mart_columns)
 
     def bronze(self, record):
-        identity = record.partition, record.offset
-        line = bronze_line(self.feed.topic, record, self.incarnations[record.partition])
-        self.lengths[identity] = len(line[1])
-        self.lines[identity] = digest(line)
+        line = bronze_line(self.feed.topic, record)
+        self.lengths[record.identity] = len(line[1])
+        self.lines[record.identity] = digest(line)
 
     def row(self, record, row):
-        identity = record.partition, record.offset
+        identity = record.identity
         full = self.full_row(record, row)
         self.rows[identity] = digest(self.silver_row(full))
         self.mart_rows[identity] = digest(self.mart_row(full))
+        self.times[identity] = full["kafka_timestamp"]
 
     def quarantine(self, record, reason, name):
-        row = (reason, name, record.value, self.feed.topic, self.incarnations[record.partition],
-               moment(record.timestamp))
-        self.rejects[record.partition, record.offset] = row
+        row = (reason, name, record.value, self.feed.topic, moment(record.timestamp))
+        self.rejects[record.identity] = row
 
     def full_row(self, record, row):
         """The row with its coordinates, in plain values."""
         timestamp = None if record.timestamp == -1 else record.timestamp * 1000
-        incarnation = self.incarnations[record.partition]
-        coordinates = zip(SYSTEM, [self.feed.topic, record.partition, record.offset, timestamp, incarnation])
+        coordinates = zip(SYSTEM, [self.feed.topic, record.partition, record.offset, timestamp, record.incarnation])
         return {name: plain(value) for name, value in [*row.items(), *coordinates]}
 
 
@@ -58,27 +55,33 @@ class Explained(Sink):
         self.expected, self.shown = expected, {}
 
     def bronze(self, record):
-        self.shown["lines"] = bronze_line(self.expected.feed.topic, record, self.expected.incarnations[record.partition])
+        self.shown["lines"] = bronze_line(self.expected.feed.topic, record)
 
     def row(self, record, row):
         full = self.expected.full_row(record, row)
         self.shown["rows"], self.shown["mart_rows"] = self.expected.silver_row(full), self.expected.mart_row(full)
 
 
-def verify(feed, topic, lake, mart=None):
-    """The Comparison of everything. `topic.records(partition, start, to)` gives Kafka's records."""
+def verify(feed, topic, lake, mart=None, past=None):
+    """The Comparison of everything. `topic.records(partition, start, to)` gives Kafka's records, `past` those of earlier
+    incarnations of the topic."""
     comparison, clock = Comparison(), Clock()
     entries = log_entries(lake, feed.name)
     live = live_files(entries)
     paths = _check_directories(comparison, lake, feed, live)
     quarantined = list(quarantine_rows(lake, paths["quarantine"]))
-    expected = Expected(feed, _incarnations(entries))
+    expected = Expected(feed)
+    decided_by = definitions(lake, feed.name, entries)
     engine = Engine(feed, _from_the_future(quarantined), expected)
-    records = {p: topic.records(p, start, to) for p, (start, to) in _ranges(entries).items()}
-    g = recompute(engine, entries, records, lambda *facts: comparison.same("log and ledger", *facts))
+    ranges = _ranges(entries)
+    topic = History(topic, max(incarnation for incarnation, _ in ranges), past)
+    records = {source: topic.records(*source, *span) for source, span in ranges.items()}
+    same = lambda *facts: comparison.same("log and ledger", *facts)
+    g = recompute(engine, entries, records, same, decided_by)
     clock.lap(f"{len(expected.lines)} records recomputed")
     explain = lambda part: lambda identity: _explain(expected, topic, identity).get(part)
-    _check_lake(comparison, lake, feed, paths, expected, quarantined, explain)
+    lacking = _later(feed, decided_by, live)
+    _check_lake(comparison, lake, feed, paths, expected, quarantined, explain, lacking)
     clock.lap("Bronze, Quarantine and Silver read")
     _check_kpis(comparison, lake, feed, paths, engine, g, mart)
     if mart and feed.rows_table:
@@ -100,12 +103,13 @@ def _check_directories(comparison, lake, feed, live):
     return found
 
 
-def _check_lake(comparison, lake, feed, paths, expected, quarantined, explain):
+def _check_lake(comparison, lake, feed, paths, expected, quarantined, explain, lacking):
     lines = bronze_rows(lake, paths["bronze"], expected.lengths)
     comparison.rows("bronze lines", expected.lines, lines, explain("lines"))
     comparison.rows("quarantine lines", expected.rejects, quarantined)
     columns = expected.silver_columns
-    rows = parquet_rows(lake, paths["silver"], feed.silver, columns, feed.types, comparison, "silver rows", [PROCESSING])
+    rows = parquet_rows(lake, paths["silver"], feed.silver, columns, feed.types, comparison, "silver rows", [PROCESSING],
+                        lacking)
     comparison.rows("silver rows", expected.rows, _identified(columns, rows), explain("rows"))
 
 
@@ -141,9 +145,8 @@ def _check_rows(comparison, feed, mart, expected, boundary, explain):
     rows = mart.rows(feed.rows_table, lower, types)
     wanted = expected.mart_rows
     if boundary:
-        time = expected.mart_columns.index("kafka_timestamp")
-        kept = {identity: explain("mart_rows")(identity) for identity in wanted}
-        wanted = {identity: row for identity, row in kept.items() if row[time] is None or row[time] >= boundary}
+        kept = lambda time: time is None or time >= boundary
+        wanted = {identity: row for identity, row in wanted.items() if kept(expected.times[identity])}
     comparison.rows(sink, wanted, _identified(expected.mart_columns, rows), explain("mart_rows"))
 
 
@@ -155,8 +158,8 @@ def _check_mart_columns(comparison, sink, mart, table, columns):
 
 
 def _identified(columns, rows):
-    partition, offset = columns.index("kafka_partition"), columns.index("kafka_offset")
-    return (((row[partition], row[offset]), row) for row in rows)
+    places = [columns.index(name) for name in ("kafka_incarnation", "kafka_partition", "kafka_offset")]
+    return ((tuple(row[place] for place in places), row) for row in rows)
 
 
 def _keyed(kpi, columns, rows):
@@ -174,23 +177,21 @@ def _from_the_future(quarantined):
     return {identity for identity, row in quarantined if row[0] == FUTURE}
 
 
-def _incarnations(entries):
-    found = defaultdict(set)
-    for entry in entries:
-        for p, told in entry["partitions"].items():
-            found[int(p)].add(told["incarnation"])
-    if any(len(numbers) > 1 for numbers in found.values()):
-        raise SystemExit("a topic that was made anew cannot be recomputed: the records of its first life are gone")
-    return {p: next(iter(numbers)) for p, numbers in found.items()}
+def _later(feed, decided_by, live):
+    """For a path the feed's fields that the definition didn't have by which the file's entry was decided."""
+    names = {field.name for field in feed.fields}
+    by = {path: file["definition"] for files in live.values() for path, file in files.items()}
+    return lambda path: names - decided_by[by[path]][0] if path in by else ()
 
 
 def _ranges(entries):
-    """{partition: (first offset, end)} that the log covers."""
+    """{(incarnation, partition): (first offset, end)} that the log covers."""
     ranges = {}
     for entry in entries:
         for p, told in entry["partitions"].items():
-            start, _ = ranges.get(int(p), (told["from"], 0))
-            ranges[int(p)] = start, told["to"]
+            source = told["incarnation"], int(p)
+            start, _ = ranges.get(source, (told["from"], 0))
+            ranges[source] = start, told["to"]
     return ranges
 
 
@@ -198,6 +199,7 @@ def _explain(expected, topic, identity):
     record = topic.one(*identity)
     explained = Explained(expected)
     if record:
+        # Of what the feed had when the record was read nothing is known here: a later field may be shown with a value.
         Engine(expected.feed, sink=explained).take(record)
     return explained.shown
 

@@ -28,6 +28,9 @@ pub struct Counters {
     /// Kept rows that came too late for a KPI, by the KPI's name (I12).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub late: BTreeMap<String, u64>,
+    /// Kept rows before the first window of a KPI that the log took up later, by the KPI's name (H4).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before_first: BTreeMap<String, u64>,
     /// Quarantined records by reason code.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_reason: BTreeMap<String, u64>,
@@ -47,6 +50,7 @@ impl Counters {
         self.tombstones += other.tombstones;
         self.unjudged += other.unjudged;
         add_named(&mut self.late, &other.late);
+        add_named(&mut self.before_first, &other.before_first);
         add_named(&mut self.by_reason, &other.by_reason);
         add_named(&mut self.filtered_by_check, &other.filtered_by_check);
     }

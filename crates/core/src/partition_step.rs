@@ -21,7 +21,7 @@ use crate::ids::{EventTime, OffsetRange};
 use crate::json_line::LineContext;
 use crate::kpi::{Increment, PreAggregate, window_end, window_start};
 use crate::ledger::{Counters, count};
-use crate::pipeline::{Encoding, Holds, Pipeline};
+use crate::pipeline::{Encoding, Holds, Kpi, Pipeline};
 use crate::quarantine;
 use crate::record::RawBatch;
 use crate::watermark::{Watermark, is_late};
@@ -36,6 +36,8 @@ pub struct PartitionStart {
     pub watermark: EventTime,
     /// Rows that dedup remembers, of this partition only.
     pub dedup: Vec<DedupItem>,
+    /// Where KPIs begin that the log took up later (H4), by name: the start of the first window.
+    pub first_windows: BTreeMap<String, EventTime>,
 }
 
 /// What comes of a batch.
@@ -101,6 +103,7 @@ pub struct PartitionStep {
     watermark: Watermark,
     dedup: Option<Dedup>,
     pre_aggregate: PreAggregate,
+    first_windows: Vec<EventTime>,
     assembler: Option<RowAssembler>,
     writes_bronze: bool,
     writes_quarantine: bool,
@@ -119,6 +122,7 @@ impl PartitionStep {
         let has_layer = |encoding, holds: fn(&Holds) -> bool| {
             pipeline.layers.iter().any(|layer| layer.encoding == encoding && holds(&layer.holds))
         };
+        let first = |kpi: &Kpi| start.first_windows.get(&kpi.name).copied().unwrap_or(EventTime::MIN);
         let takes_rows =
             pipeline.rows.is_some() || pipeline.layer(|holds| matches!(holds, Holds::Rows { .. })).is_some();
         Self {
@@ -128,6 +132,7 @@ impl PartitionStep {
             watermark: Watermark::at(start.watermark),
             dedup,
             pre_aggregate: PreAggregate::new(pipeline, partition),
+            first_windows: pipeline.kpis.iter().map(first).collect(),
             assembler: takes_rows.then(|| RowAssembler::new(pipeline, topic, incarnation)),
             writes_bronze: has_layer(Encoding::RawJson, |holds| matches!(holds, Holds::Records)),
             writes_quarantine: has_layer(Encoding::RawJson, |holds| matches!(holds, Holds::Rejects)),
@@ -259,11 +264,13 @@ impl PartitionStep {
         }
     }
 
-    /// Gives a kept row to each KPI whose window is still open to this partition.
+    /// Gives a kept row to each KPI that has begun and whose window is still open to this partition.
     fn offer(&self, row: usize, event_time: EventTime, accepted: &mut [Vec<usize>], counters: &mut Counters) {
-        for (kpi, rows) in self.pipeline.kpis.iter().zip(accepted) {
-            let end = window_end(kpi.window, window_start(kpi.window, event_time));
-            if is_late(end, kpi.allowed_lateness, self.watermark.value()) {
+        for ((kpi, first), rows) in self.pipeline.kpis.iter().zip(&self.first_windows).zip(accepted) {
+            let window = window_start(kpi.window, event_time);
+            if window < *first {
+                count(&mut counters.before_first, &kpi.name);
+            } else if is_late(window_end(kpi.window, window), kpi.allowed_lateness, self.watermark.value()) {
                 count(&mut counters.late, &kpi.name);
             } else {
                 rows.push(row);

@@ -137,7 +137,7 @@ fn a_changed_decision_changes_the_hash_and_is_named() {
     let cases = [
         (text("int64!", "amount > 0", ""), Change::Rebuild, "fields.amount.type: was int32, is int64"),
         (text("int32!", "amount > 1", ""), Change::Rebuild, "checks.c.that: was "),
-        (text("int32!", "amount > 0", ", note = \"string\""), Change::Additive, "fields.note: added"),
+        (text("int32!", "amount > 0", ", note = \"string\""), Change::Additive { kpis: vec![] }, "fields.note: added"),
         (text("int32!", "amount > 0", ", note = \"string!\""), Change::Rebuild, "fields.note: added"),
     ];
     for (text, change, difference) in cases {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::ids::{EventTime, Version};
 use crate::ledger::Counters;
 use crate::log::{
-    ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, Fold, GoldItem, LayerChange, LiveFile, Member, PartitionEntry,
+    ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member, PartitionEntry,
     StagedFile, StateChange, StateRef, final_path,
 };
 use crate::watermark;
@@ -80,6 +80,8 @@ pub struct Draft {
     pub state: Vec<StagedState>,
     /// Paths of state objects that a base among `state` replaces.
     pub state_removed: Vec<String>,
+    /// KPIs that a claim takes up, with the start of each one's first window.
+    pub first_windows: BTreeMap<String, EventTime>,
     /// New boundary of the rows mart.
     pub rows_boundary: Option<EventTime>,
     /// What followers have done.
@@ -100,6 +102,7 @@ impl Draft {
             staged: BTreeMap::new(),
             state: Vec::new(),
             state_removed: Vec::new(),
+            first_windows: BTreeMap::new(),
             rows_boundary: None,
             followers: BTreeMap::new(),
             rolled: None,
@@ -155,6 +158,9 @@ pub fn render(fold: &Fold, draft: &Draft, author: &Author) -> Entry {
     entry.gold = gold(draft, version, entry.g);
     entry.layers = layers(draft, version, &author.attempt);
     entry.state = state(draft, version);
+    if !(fold.first_windows.is_empty() && draft.first_windows.is_empty()) {
+        entry.requires.push(FIRST_WINDOWS.to_owned());
+    }
     entry.rows_boundary = draft.rows_boundary.filter(|b| Some(*b) > fold.rows_boundary).or(fold.rows_boundary);
     entry.rolled = draft.rolled.max(fold.rolled);
     entry
@@ -178,6 +184,7 @@ fn blank(log_id: &str, version: Version, previous: Option<String>, draft: &Draft
         g: EventTime::MIN,
         gold: Vec::new(),
         layers: BTreeMap::new(),
+        first_windows: draft.first_windows.clone(),
         state: StateChange::default(),
         rows_boundary: draft.rows_boundary,
         followers: draft.followers.clone(),

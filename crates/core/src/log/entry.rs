@@ -17,6 +17,13 @@ pub const ENTRY_FORMAT: u32 = 1;
 /// Changes whenever the same input and definition would be decided otherwise; part of every entry (L2, H4).
 pub const ENGINE_SEMANTICS: u32 = 1;
 
+/// KPIs of this log may begin at a window that the log names (`Entry::first_windows`). Carried by every entry from the
+/// first such one on: a reader that doesn't know it would count rows of earlier windows.
+pub const FIRST_WINDOWS: &str = "first_windows";
+
+/// Features that this program knows.
+const KNOWN: [&str; 1] = [FIRST_WINDOWS];
+
 /// A file that writers closed and synced under staging (E2), before any version names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedFile {
@@ -197,6 +204,10 @@ pub struct Entry {
     /// Files, per layer name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, LayerChange>,
+    /// In a claim entry: KPIs that the log takes up with it, with the start of each one's first window. All rows of
+    /// that window and of later ones lie behind this entry (H4).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub first_windows: BTreeMap<String, EventTime>,
     /// State objects.
     #[serde(default)]
     pub state: StateChange,
@@ -225,7 +236,7 @@ impl Entry {
         if head.format > ENTRY_FORMAT {
             return Err(EntryError::NewerLog(format!("entry format {}", head.format)));
         }
-        if let Some(feature) = head.requires.first() {
+        if let Some(feature) = head.requires.iter().find(|feature| !KNOWN.contains(&feature.as_str())) {
             return Err(EntryError::NewerLog(format!("feature {feature}")));
         }
         Ok(serde_json::from_slice(bytes)?)

@@ -65,6 +65,9 @@ pub struct Fold {
     /// Reigns that ended, by claim (F2).
     #[serde(with = "pairs")]
     pub reigns: BTreeMap<Version, ReignEnd>,
+    /// Where KPIs begin that were taken up later (H4), by name: the start of the first window.
+    #[serde(default)]
+    pub first_windows: BTreeMap<String, EventTime>,
     /// Boundary of the rows mart.
     pub rows_boundary: Option<EventTime>,
     /// Per follower the newest version known done.
@@ -110,6 +113,7 @@ impl Fold {
             state: Vec::new(),
             state_removed: Vec::new(),
             reigns: BTreeMap::new(),
+            first_windows: BTreeMap::new(),
             rows_boundary: None,
             followers: BTreeMap::new(),
             rolled: None,
@@ -168,6 +172,7 @@ impl Fold {
         }
         self.take_files(entry)?;
         self.take_state(entry)?;
+        self.take_definition(entry)?;
         self.g = entry.g;
         self.definition.clone_from(&entry.definition);
         self.semantics = entry.semantics;
@@ -258,6 +263,20 @@ impl Fold {
                     return Err(damaged(entry, &format!("it adds {} a second time", file.path)));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// A definition changes with a claim, and with it a KPI may begin, once (H4).
+    fn take_definition(&mut self, entry: &Entry) -> Result<(), FoldError> {
+        if entry.is_claim() {
+            for (kpi, first) in &entry.first_windows {
+                if *first <= self.g || self.first_windows.insert(kpi.clone(), *first).is_some() {
+                    return Err(damaged(entry, &format!("KPI {kpi} can't begin at {}", first.0)));
+                }
+            }
+        } else if entry.definition != self.definition || !entry.first_windows.is_empty() {
+            return Err(damaged(entry, "the definition changes without a claim"));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod owner;
 mod paths;
 mod resolve;
 mod start;
+mod take_up;
 
 pub use draft::*;
 pub use entry::*;
@@ -20,6 +21,7 @@ pub use owner::*;
 pub use paths::*;
 pub use resolve::*;
 pub use start::*;
+pub use take_up::*;
 
 /// A checkpoint stands at each multiple of this many versions (L5): often enough that a start reads at most about a
 /// thousand small entries, seldom enough that the fold's size doesn't matter.

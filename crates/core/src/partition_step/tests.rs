@@ -59,7 +59,7 @@ fn pipeline() -> Pipeline {
 }
 
 fn start() -> PartitionStart {
-    PartitionStart { watermark: EventTime::MIN, dedup: Vec::new() }
+    PartitionStart { watermark: EventTime::MIN, dedup: Vec::new(), first_windows: BTreeMap::new() }
 }
 
 fn step_of(pipeline: &Pipeline, start: PartitionStart) -> PartitionStep {
@@ -105,6 +105,18 @@ fn every_record_has_one_outcome_and_the_ledger_balances() {
     assert_eq!(out.event_times, Some((EventTime(100 * SECOND), EventTime(106 * SECOND))));
     assert_eq!(step.barrier(None).counters, out.counters);
     assert_eq!(step.barrier(None).counters, Counters::default());
+}
+
+#[test]
+fn a_kpi_that_was_taken_up_later_gets_no_row_before_its_first_window() {
+    let first_windows = BTreeMap::from([("by_colour".to_owned(), EventTime(110 * SECOND))]);
+    let mut step = step_of(&pipeline(), PartitionStart { first_windows, ..start() });
+    let out = step.step(&batch(0, &[row(109, 1, "a"), row(110, 2, "a"), row(111, 3, "a")]), NOW).unwrap();
+    assert_eq!((out.counters.kept, out.counters.before_first.get("by_colour")), (3, Some(&1)));
+    assert!(out.counters.late.is_empty() && out.counters.is_balanced());
+    let increments = step.take_increments();
+    assert_eq!(increments[0].iter().map(|i| i.window).collect::<Vec<_>>(), [EventTime(110 * SECOND)]);
+    assert_eq!(increments[1].iter().map(|i| i.window).collect::<Vec<_>>(), [EventTime(90 * SECOND)]);
 }
 
 #[test]
@@ -236,7 +248,7 @@ impl<'a> Run<'a> {
 
     fn restart(&mut self) {
         let state = decode(&self.state).unwrap();
-        self.step = step_of(self.pipeline, PartitionStart { watermark: self.g, dedup: state.dedup });
+        self.step = step_of(self.pipeline, PartitionStart { watermark: self.g, dedup: state.dedup, ..start() });
         self.kpis = self.pipeline.kpis.iter().map(|kpi| Windows::new(kpi, self.g)).collect();
         for (name, increments) in state.kpis {
             let index = self.pipeline.kpis.iter().position(|kpi| kpi.name == name).unwrap();

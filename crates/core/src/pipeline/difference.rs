@@ -5,13 +5,16 @@ use serde_json::Value;
 use super::Pipeline;
 
 /// What a changed definition asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Change {
     /// The definitions decide alike.
     None,
-    /// New KPIs, or new fields that may be NULL: taken up from an entry on.
-    Additive,
+    /// Taken up from an entry on: new KPIs, new fields that may be NULL, tables in marts for what there is already.
+    Additive {
+        /// Names of the new KPIs.
+        kpis: Vec<String>,
+    },
     /// Rows or KPIs would be decided otherwise: only a rebuild keeps the log's numbers true.
     Rebuild,
 }
@@ -30,7 +33,7 @@ impl Pipeline {
         if old == new {
             Change::None
         } else if without_additions(old, new).as_ref() == Some(old) {
-            Change::Additive
+            Change::Additive { kpis: added(old, new, "kpis") }
         } else {
             Change::Rebuild
         }
@@ -77,17 +80,43 @@ fn compare_named(path: &str, old: &[Value], new: &[Value], found: &mut Vec<Strin
     }
 }
 
-/// `new` less the KPIs and nullable fields that `old` doesn't have, as far as it has the form of a definition.
+/// `new` less what may be added to `old`, as far as it has the form of a definition.
 fn without_additions(old: &Value, new: &Value) -> Option<Value> {
     let mut reduced = new.clone();
-    let had = |section: &str, n: &str| old.get(section)?.as_array().and_then(|list| find(list, n));
-    let fields = reduced.get_mut("fields")?.as_array_mut()?;
+    let fields = added(old, new, "fields");
+    let is_new = |names: &[String], value: Option<&Value>| {
+        value.and_then(Value::as_str).is_some_and(|value| names.iter().any(|name| name == value))
+    };
     let optional = |field: &Value| field.get("required") == Some(&Value::Bool(false));
-    fields.retain(|field| had("fields", name(field)).is_some() || !optional(field));
-    reduced.get_mut("kpis")?.as_array_mut()?.retain(|kpi| had("kpis", name(kpi)).is_some());
-    let layers = reduced.get_mut("layers")?.as_array_mut()?;
-    layers.retain(|layer| had("layers", name(layer)).is_some() || layer.get("kpi").is_none());
+    reduced.get_mut("fields")?.as_array_mut()?.retain(|f| !(is_new(&fields, f.get("name")) && optional(f)));
+    let kpis = added(old, new, "kpis");
+    reduced.get_mut("layers")?.as_array_mut()?.retain(|layer| !is_new(&kpis, layer.get("kpi")));
+    let kept = reduced.get_mut("kpis")?.as_array_mut()?;
+    kept.retain(|kpi| !is_new(&kpis, kpi.get("name")));
+    for kpi in kept {
+        let old = old.get("kpis")?.as_array()?;
+        switched_on(find(old, name(kpi)).and_then(|kpi| kpi.get("mart")), kpi.get_mut("mart"));
+    }
+    // A row from before has NULL in a new field's column, in the lake as in the table.
+    if let Some(columns) = reduced.pointer_mut("/rows/columns").and_then(Value::as_array_mut) {
+        columns.retain(|column| !is_new(&fields, column.get("of")));
+    }
+    switched_on(old.get("rows"), reduced.get_mut("rows"));
     Some(reduced)
+}
+
+/// A table that was not there: it is filled from the lake.
+fn switched_on(old: Option<&Value>, new: Option<&mut Value>) {
+    if let (Some(Value::Null), Some(new)) = (old, new) {
+        *new = Value::Null;
+    }
+}
+
+/// Names in a section of `new` that `old` doesn't have there.
+fn added(old: &Value, new: &Value, section: &str) -> Vec<String> {
+    let list = |of: &Value| of.get(section).and_then(Value::as_array).cloned().unwrap_or_default();
+    let had = list(old);
+    list(new).iter().map(name).filter(|n| find(&had, n).is_none()).map(str::to_owned).collect()
 }
 
 fn named(list: &[Value]) -> bool {
@@ -132,16 +161,20 @@ mod tests {
         json!({ "name": name, "type": ty, "required": required })
     }
 
+    fn additive(kpis: &[&str]) -> Change {
+        Change::Additive { kpis: kpis.iter().map(|&k| k.to_owned()).collect() }
+    }
+
     #[test]
     fn only_new_kpis_and_new_optional_fields_are_additive() {
         let (id, amount) = (field("id", "string", true), field("amount", "int32", false));
         let old = definition(json!([id]), json!([{"name": "k", "key": ["id"]}]));
         let cases = [
             (definition(json!([id]), json!([{"name": "k", "key": ["id"]}])), Change::None),
-            (definition(json!([id, amount]), json!([{"name": "k", "key": ["id"]}])), Change::Additive),
+            (definition(json!([id, amount]), json!([{"name": "k", "key": ["id"]}])), additive(&[])),
             (
                 definition(json!([id]), json!([{"name": "k", "key": ["id"]}, {"name": "z", "key": []}])),
-                Change::Additive,
+                additive(&["z"]),
             ),
             (
                 definition(json!([id, field("amount", "int32", true)]), json!([{"name": "k", "key": ["id"]}])),
@@ -154,6 +187,37 @@ mod tests {
         for (new, change) in cases {
             assert_eq!(Pipeline::change(&old, &new), change, "{new}");
         }
+    }
+
+    #[test]
+    fn a_table_may_be_switched_on_and_may_take_up_a_new_field_but_nothing_that_old_rows_have() {
+        let (id, note) = (field("id", "string", true), field("note", "string", false));
+        let with = |fields: Value, rows: Value, mart: Value| {
+            let mut all = definition(fields, json!([{"name": "k", "mart": mart}]));
+            all["rows"] = rows;
+            all
+        };
+        let rows = |columns: &[&str]| json!({"table": "r", "columns": columns.iter().map(|c| json!({"name": c, "of": c})).collect::<Vec<_>>()});
+        let old = with(json!([id]), rows(&["id"]), json!({"table": "t"}));
+        let cases = [
+            (with(json!([id, note]), rows(&["id", "note"]), json!({"table": "t"})), additive(&[])),
+            (with(json!([id, note]), rows(&["id", "kafka_topic"]), json!({"table": "t"})), Change::Rebuild),
+            (with(json!([id]), Value::Null, json!({"table": "t"})), Change::Rebuild),
+            (with(json!([id]), rows(&["id"]), json!({"table": "u"})), Change::Rebuild),
+        ];
+        for (new, change) in cases {
+            assert_eq!(Pipeline::change(&old, &new), change, "{new}");
+        }
+        let none = with(json!([id]), Value::Null, Value::Null);
+        assert_eq!(Pipeline::change(&none, &old), additive(&[]));
+    }
+
+    #[test]
+    fn the_gold_layer_of_a_kpi_that_is_there_already_lacks_what_was_closed_before() {
+        let old = definition(json!([]), json!([{"name": "k"}]));
+        let mut new = old.clone();
+        new["layers"].as_array_mut().unwrap().push(json!({"name": "gold/again", "kpi": "k"}));
+        assert_eq!(Pipeline::change(&old, &new), Change::Rebuild);
     }
 
     #[test]

@@ -1,0 +1,118 @@
+//! What is checked before a claim: whether this process can go on exactly from the log (H4). Nothing is changed here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lakeward_actors::owner::Entering;
+use lakeward_connect::log_store::LogStore;
+use lakeward_core::log::{Fold, NewPartition, PipelinePaths, Refusal, TopicFacts, check_topic, first_windows};
+use lakeward_core::pipeline::{Change, Holds, Layer, Pipeline, StartOffset};
+
+use crate::exit::Exit;
+use crate::run::{Runner, patiently};
+
+impl Runner {
+    /// Before a claim: a mart that only a person can mend refuses the start (H4). One that is away for now doesn't: its
+    /// follower tries again.
+    pub(crate) async fn check_mart(&self, log: &LogStore) -> Result<(), Exit> {
+        let Some(open) = &self.plan.mart else { return Ok(()) };
+        let prepared = async { open()().await?.prepare(&self.plan.pipeline, log.id()).await };
+        match prepared.await {
+            Err(error) if !error.is_retryable() => Err(Exit::refused(error.code(), error.to_string())),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Before a layer's first file: refuses folders that hold somebody else's visible files, and such as staged files
+    /// can't be renamed into (H4). All layers begin with version 0, later those of KPIs that are taken up.
+    pub(crate) async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
+        let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
+        let kpi = |layer: &Layer| match &layer.holds {
+            Holds::FinalWindows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
+            _ => None,
+        };
+        let begins = |layer: &&Layer| fold.is_none() || kpi(layer).is_some_and(|name| new.contains(name));
+        for layer in self.plan.pipeline.layers.iter().filter(begins) {
+            let files = self.lake.list_recursive(&layer.path).await.map_err(store)?;
+            if let Some(file) = files.iter().find(|f| !f.is_dir) {
+                let message = format!(
+                    "the folder {} of layer {} holds files that no log of pipeline {} knows, such as {}; move them \
+                     away, or give the layer another path",
+                    layer.path, layer.name, self.plan.pipeline.name, file.name
+                );
+                return Err(Exit::refused("LAYER_NOT_EMPTY", message));
+            }
+            if !self.lake.same_file_system(&log.paths().staging_root(), &layer.path).await.map_err(store)? {
+                let message = format!(
+                    "the folder {} of layer {} is on another file system than {}, so a file can't be renamed into \
+                     sight at once; keep both on one",
+                    layer.path,
+                    layer.name,
+                    log.paths().staging_root()
+                );
+                return Err(Exit::refused("STORE", message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The KPIs that the log takes up with a definition that only adds to its own; any other one is refused (H4).
+    pub(crate) async fn check_definition(&self, fold: Option<&Fold>) -> Result<Vec<String>, Exit> {
+        let Some(fold) = fold.filter(|f| f.definition != self.plan.definition) else { return Ok(Vec::new()) };
+        let path = PipelinePaths::new(&self.plan.pipeline.name).definition(&fold.definition);
+        let old = self.lake.read(&path).await.ok().flatten().and_then(|b| serde_json::from_slice(&b).ok());
+        let new = self.plan.pipeline.definition();
+        let changes = match old.as_ref().map(|old| (old, Pipeline::change(old, &new))) {
+            Some((_, Change::None)) => return Ok(Vec::new()),
+            Some((_, Change::Additive { kpis })) => return Ok(kpis),
+            Some((old, Change::Rebuild)) => Pipeline::differences(old, &new),
+            None => vec![format!("the definition {} is not readable", fold.definition)],
+        };
+        let message = format!(
+            "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
+             back, or give the changed pipeline another name and other paths and tables. What can be taken up is only \
+             new: KPIs, fields without \"!\", tables in the mart.",
+            changes.join("\n  ")
+        );
+        Err(Exit::refused("DEFINITION_CHANGED", message))
+    }
+
+    /// What comes into the log with the claim: partitions, as the topic compares with the log, and new KPIs.
+    pub(crate) async fn entering(&self, fold: Option<&Fold>, new_kpis: &[String]) -> Result<Entering, Exit> {
+        let facts = patiently(self.patience, || self.topic_facts(), "Kafka").await?;
+        let checked = check_topic(fold, &self.plan.topic, &facts, self.accept_new_topic);
+        let entering = checked.map_err(|refusals| {
+            let code = refusals.first().map_or("REFUSED", Refusal::code);
+            let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+            Exit::refused(code, all.join("\n"))
+        })?;
+        // Later partitions enter by an epoch (T3); a claim takes up the first set, or a new incarnation's.
+        let known = |p: &i32| fold.and_then(|f| f.partitions.get(p)).map(|held| held.incarnation);
+        let enters =
+            |(p, new): &(i32, NewPartition)| fold.is_none() || known(p).is_some_and(|old| old < new.incarnation);
+        Ok(Entering {
+            partitions: entering.into_iter().filter(enters).collect(),
+            first_windows: fold.map(|f| first_windows(f, &self.plan.pipeline, new_kpis)).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) async fn topic_facts(&self) -> anyhow::Result<TopicFacts> {
+        let (admin, topic) = (Arc::clone(&self.plan.admin), self.plan.topic.clone());
+        let start = self.plan.pipeline.source.start;
+        let given = self.topic_id.clone();
+        let facts = tokio::task::spawn_blocking(move || -> anyhow::Result<TopicFacts> {
+            let facts = admin.topic(&topic)?;
+            let mut offsets = BTreeMap::new();
+            for &partition in &facts.partitions {
+                offsets.insert(partition, admin.watermarks(&topic, partition)?);
+            }
+            let starts = match start {
+                StartOffset::Earliest => offsets.iter().map(|(&p, &(low, _))| (p, low)).collect(),
+                StartOffset::Latest => offsets.iter().map(|(&p, &(_, high))| (p, high)).collect(),
+                StartOffset::Timestamp(ms) => admin.offsets_at(&topic, ms)?,
+            };
+            Ok(TopicFacts { id: facts.id.or(given), offsets, starts })
+        });
+        facts.await?
+    }
+}
