@@ -113,10 +113,15 @@ impl<M> Heard<M> {
 
 /// A listener and the inbox of it.
 pub fn listener<M: Weight + Send + Unpin + 'static>() -> (Inbox<M>, Heard<M>) {
+    let (to, heard) = bare_listener();
+    (Inbox::new(to, Gauges::default().register("listener", 0)), heard)
+}
+
+/// A listener without an inbox, to be put behind a door.
+pub fn bare_listener<M: Weight + Send + Unpin + 'static>() -> (Recipient<Envelope<M>>, Heard<M>) {
     let (heard, credits) = (Arc::default(), Arc::default());
     let listener = Listener { heard: Arc::clone(&heard), credits: Arc::clone(&credits), inlet: Inlet::default() };
-    let inbox = Inbox::new(listener.start().recipient(), Gauges::default().register("listener", 0));
-    (inbox, Heard { messages: heard, credits })
+    (listener.start().recipient(), Heard { messages: heard, credits })
 }
 
 /// The inbox of an actor under test.
@@ -203,11 +208,16 @@ pub fn step(partition: i32) -> PartitionStep {
     PartitionStep::new(&pipeline(), "things", 0, partition, start)
 }
 
-/// Records of consecutive offsets, one per minute given.
+/// Records of consecutive offsets, one per minute given, all red.
 pub fn records(partition: i32, from: i64, minutes: &[i64]) -> RawBatch {
+    coloured(partition, from, minutes, "red")
+}
+
+/// The same in another colour.
+pub fn coloured(partition: i32, from: i64, minutes: &[i64], colour: &str) -> RawBatch {
     let mut batch = RawBatch::new(partition, from);
     for (offset, minute) in (from..).zip(minutes) {
-        let payload = format!(r#"{{"id":{offset},"colour":"red"}}"#);
+        let payload = format!(r#"{{"id":{offset},"colour":"{colour}"}}"#);
         batch.push(offset, minute * MINUTE / 1_000, None, Some(payload.as_bytes()), None);
     }
     batch
