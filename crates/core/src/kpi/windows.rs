@@ -305,9 +305,9 @@ mod tests {
     fn a_key_is_held_until_its_last_window_closes() {
         let mut windows = windows();
         windows.apply(Epoch(1), vec![count(0, 1, 0, 2), count(10, 1, 0, 1), count(0, 2, 0, 1)]).unwrap();
-        windows.close(Epoch(1), EventTime(15)).unwrap();
+        let _closed = windows.close(Epoch(1), EventTime(15)).unwrap();
         assert!(windows.holds(&[1]) && !windows.holds(&[2]));
-        windows.close(Epoch(2), EventTime(25)).unwrap();
+        let _closed = windows.close(Epoch(2), EventTime(25)).unwrap();
         assert!(!windows.holds(&[1]));
     }
 
