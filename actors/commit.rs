@@ -99,9 +99,12 @@ impl Weight for CommitMsg {
 pub struct Head {
     /// All entries folded.
     pub fold: Arc<Fold>,
-    /// Epochs of this generation that are committed, each with its version (a mart goes live at a barrier).
+    /// The newest epochs of this generation that are committed, each with its version (a mart goes live at a barrier).
     pub epochs: Arc<BTreeMap<Epoch, Version>>,
 }
+
+/// Committed epochs that the head names. A follower that lags by more has no use for a barrier that old.
+const EPOCHS_NAMED: usize = 32;
 
 /// Starts partitions that have entered the set: spawns the actor with the given watermark and open epoch, and has
 /// Kafka read for it.
@@ -122,7 +125,7 @@ pub struct CommitSeed {
     /// The log.
     pub log: LogStore,
     /// Its fold; the newest entry is this generation's claim.
-    pub fold: Fold,
+    pub fold: Arc<Fold>,
     /// Names of what is staged.
     pub attempts: Attempts,
     /// Writes state objects.
@@ -398,7 +401,7 @@ impl CommitActor {
         ctx: &mut Context<Self>,
     ) {
         let cause = match outcome {
-            Ok(CreateOutcome::Committed(hash)) => match self.seed.fold.apply(entry, hash) {
+            Ok(CreateOutcome::Committed(hash)) => match Arc::make_mut(&mut self.seed.fold).apply(entry, hash) {
                 Ok(()) => return self.committed(epoch, entry, ctx),
                 Err(error) => Cause::Stop { code: "BUG", message: error.to_string() },
             },
@@ -420,8 +423,11 @@ impl CommitActor {
         let seconds = self.clock.steady().duration_since(pending.cut_at).as_secs_f64();
         report(&self.seed.pipeline.name, entry, seconds);
         self.epochs.insert(epoch, entry.version);
+        if self.epochs.len() > EPOCHS_NAMED {
+            self.epochs.pop_first();
+        }
         self.board.set_head(entry.version);
-        let head = Head { fold: Arc::new(self.seed.fold.clone()), epochs: Arc::new(self.epochs.clone()) };
+        let head = Head { fold: Arc::clone(&self.seed.fold), epochs: Arc::new(self.epochs.clone()) };
         self.seed.head.send_replace(head);
         self.start_new_partitions(entry);
         self.housekeeping(epoch, ctx);
@@ -446,8 +452,7 @@ impl CommitActor {
     }
 
     fn housekeeping(&mut self, epoch: Epoch, ctx: &mut Context<Self>) {
-        let log = self.seed.log.clone();
-        let fold = self.seed.fold.clone();
+        let (log, fold) = (self.seed.log.clone(), Arc::clone(&self.seed.fold));
         if lakeward_core::log::is_checkpoint(fold.version) {
             let checkpoint = async move {
                 if let Err(error) = log.checkpoint(&fold).await {
@@ -460,7 +465,7 @@ impl CommitActor {
             return;
         }
         self.base = BaseWork::Running;
-        let (state, fold) = (self.seed.state.clone(), self.seed.fold.clone());
+        let (state, fold) = (self.seed.state.clone(), Arc::clone(&self.seed.fold));
         let pipeline = Arc::clone(&self.seed.pipeline);
         let work = async move {
             let replaces = fold.state.iter().map(|s| s.path.clone()).collect();

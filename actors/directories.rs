@@ -12,7 +12,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::roll_forward;
 use lakeward_connect::log_store::{LogError, LogStore};
-use lakeward_core::ids::Version;
+use lakeward_core::ids::{Epoch, Version};
 use lakeward_core::log::{Entry, Fold, removable_staging, removable_state};
 use tokio::sync::watch;
 
@@ -26,8 +26,7 @@ pub const NAME: &str = "directories";
 /// Files renamed side by side: HDFS answers a rename in milliseconds, so a few in flight hide its latency.
 const SIDE_BY_SIDE: usize = 8;
 
-/// How soon a sweep is repeated that waits for HDFS to close files of a dead writer. It takes a few heartbeats.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+    let mut swept = None;
 
 /// Pauses between tries while the store fails.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -93,12 +92,10 @@ async fn follow(
     board: Board,
 ) -> Option<Cause> {
     let mut pause = BACK_OFF.0;
-    let mut swept = Swept::WaitsForLeases;
+    let mut swept = None;
     loop {
-        let (target, fold) = {
-            let head = head.borrow_and_update();
-            (head.fold.version, std::sync::Arc::clone(&head.fold))
-        };
+        let Head { fold, epochs } = head.borrow_and_update().clone();
+        let target = fold.version;
         let mut failed = None;
         while rolled.is_none_or(|r| r < target) {
             let next = rolled.map_or(Version(0), Version::next);
@@ -124,11 +121,19 @@ async fn follow(
             pause = (pause * 2).min(BACK_OFF.1);
             continue;
         }
-        if swept == Swept::WaitsForLeases || target.0.is_multiple_of(20) {
-            swept = sweep(&log, &attempts, &fold, rolled).await;
+        // Epochs are committed in order, and all files of theirs are in place by now.
+        let committed = epochs.last_key_value().map_or(0, |(epoch, _)| epoch.0 + 1);
+        let mut look_again = Duration::MAX;
+        if swept.is_none_or(|until| committed >= until + SWEEP_EVERY) {
+            let since = swept.unwrap_or(0);
+            let own = (since..committed).map(|epoch| attempts.staging_name(Epoch(epoch))).collect();
+            match sweep(&log, &fold, rolled, &own).await {
+                Swept::Done => swept = Some(committed),
+                Swept::WaitsForLeases => look_again = LOOK_AGAIN,
+                Swept::Failed => {}
+            }
         }
-        let bound = if swept == Swept::WaitsForLeases { LOOK_AGAIN } else { Duration::MAX };
-        if let Ok(Err(_)) = tokio::time::timeout(bound, head.changed()).await {
+        if let Ok(Err(_)) = tokio::time::timeout(look_again, head.changed()).await {
             return None;
         }
     }
@@ -137,7 +142,7 @@ async fn follow(
 /// Puts the files of one entry in place. Files that a later entry has removed are skipped.
 async fn roll_entry(log: &LogStore, fold: &Fold, version: Version) -> Result<(), RollError> {
     let (entry, _) = log.entry(version).await?.ok_or(RollError::NoEntry(version))?;
-    let live = |layer: &str, path: &str| fold.files.get(layer).is_some_and(|files| files.contains_key(path));
+    let live = |layer: &str, path: &str| fold.files.get(layer).is_some_and(|files| files.contains(path));
     let added = entry.layers.iter().flat_map(|(layer, change)| {
         change.added.iter().filter(move |file| live(layer, &file.path)).map(|file| (&file.staged, &file.path))
     });
@@ -158,25 +163,26 @@ fn removed(entry: &Entry) -> impl Iterator<Item = &String> {
     entry.layers.values().flat_map(|change| &change.removed)
 }
 
-/// Outcome of a sweep.
+/// Outcome of a sweep. All but `Done` are tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Swept {
     /// All that could go has gone.
     Done,
     /// Folders stay because HDFS has not closed all files in them yet.
     WaitsForLeases,
+    /// The store failed.
+    Failed,
 }
 
-/// Removes staging folders and state objects that nothing needs. Failing is harmless: the next sweep tries again.
-async fn sweep(log: &LogStore, attempts: &Attempts, fold: &Fold, rolled: Option<Version>) -> Swept {
+/// Removes staging folders and state objects that nothing needs; `own`: folders of this generation's committed epochs.
+async fn sweep(log: &LogStore, fold: &Fold, rolled: Option<Version>, own: &BTreeSet<String>) -> Swept {
     let mut swept = Swept::Done;
     let result: Result<(), RollError> = async {
         let root = log.paths().staging_root();
         let folders: Vec<String> = log.lake().list(&root).await?.into_iter().map(|e| e.name).collect();
         let mut now = fold.clone();
         now.rolled = rolled;
-        let own: BTreeSet<String> = committed_folders(fold, attempts, &root);
-        for name in removable_staging(&now, log.paths(), &folders, &own) {
+        for name in removable_staging(&now, log.paths(), &folders, own) {
             let folder = format!("{root}/{name}");
             // From a dead writer, or one that only seems dead: once the lease is taken away it can't write on.
             if log.lake().recover_leases(&folder).await? {
@@ -193,18 +199,9 @@ async fn sweep(log: &LogStore, attempts: &Attempts, fold: &Fold, rolled: Option<
         Ok(())
     }
     .await;
-    if let Err(error) = result {
+    if let Err(error) = &result {
         tracing::warn!(%error, "clearing staging failed; the next sweep tries again");
+        return Swept::Failed;
     }
     swept
-}
-
-/// Folders of this generation's own committed epochs.
-fn committed_folders(fold: &Fold, attempts: &Attempts, root: &str) -> BTreeSet<String> {
-    let own = format!("{}-", attempts.claim().0);
-    let folders = fold.files.values().flat_map(|layer| layer.values()).filter_map(|file| {
-        let name = file.staged.staged.strip_prefix(root)?.trim_start_matches('/').split('/').next()?;
-        name.starts_with(&own).then(|| name.to_owned())
-    });
-    folders.collect()
 }

@@ -3,6 +3,7 @@
 //! Increments come in from the registry in the order of epochs; the live tick sends what changed to the mart; closing
 //! an epoch hands its increments over and gives up the windows that G closes. `lakeward_core::kpi` decides all of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -32,6 +33,8 @@ pub enum KpiMsg {
         /// Where the answer goes.
         reply: oneshot::Sender<Handed>,
     },
+    /// Nothing is held any more and nothing will come: end. (An interval keeps an actor alive that nobody can reach.)
+    Retire,
 }
 
 /// A KpiActor's answer to `Close`.
@@ -41,6 +44,8 @@ pub struct Handed {
     pub closed: Closed,
     /// Whether nothing is left in the actor.
     pub empty: bool,
+    /// Keys whose last window is closed.
+    pub gone: Vec<Box<[u8]>>,
     /// Open (window, key) pairs.
     pub open: usize,
     /// Estimated bytes held.
@@ -51,7 +56,7 @@ impl Weight for KpiMsg {
     fn records(&self) -> u64 {
         match self {
             Self::Apply { increments, .. } => u64::try_from(increments.len()).unwrap_or(u64::MAX),
-            Self::Close { .. } => 0,
+            Self::Close { .. } | Self::Retire => 0,
         }
     }
 }
@@ -61,6 +66,8 @@ pub struct KpiActor {
     index: u32,
     windows: Windows,
     mart: Option<Outbox<KpiMartMsg>>,
+    /// The life of the mart that has been shown what is open.
+    shown_to: u64,
     live_tick: Duration,
     board: Board,
     inlet: Inlet,
@@ -78,15 +85,21 @@ impl KpiActor {
         board: Board,
         sentinel: Sentinel,
     ) -> Self {
-        Self { index, windows, mart, live_tick, board, inlet: Inlet::default(), sentinel }
+        let shown_to = mart.as_ref().map_or(0, Outbox::life);
+        Self { index, windows, mart, shown_to, live_tick, board, inlet: Inlet::default(), sentinel }
     }
 
-    /// Sends the values that changed, if the mart takes them now; else they wait for the next tick.
+    /// Sends the values that changed, if the mart takes them now; else they wait for the next tick. A mart that was
+    /// started again gets everything that is open: what the one before had not shown died with it.
     fn live(&mut self) {
         let Some(mart) = self.mart.as_ref().filter(|mart| mart.has_credit()) else { return };
+        if mart.life() != self.shown_to {
+            self.shown_to = mart.life();
+            self.windows.show_all();
+        }
         let rows = self.windows.live();
         if !rows.is_empty() {
-            // This is the only sender and a credit is free: only a mart that is gone refuses, and it has rung the alarm.
+            // This is the only sender and a credit is free: nothing refuses but a generation that is ending.
             let _ = mart.try_send(KpiMartMsg::Live(rows));
         }
         self.board.set_unshown(&self.name(), 0);
@@ -107,8 +120,11 @@ impl KpiActor {
         let closed = self.windows.close(epoch, g).map_err(|error| Cause::Failed(error.to_string()))?;
         let open = self.windows.open_windows();
         self.board.open_windows().insert(self.index, u64::try_from(open).unwrap_or(u64::MAX));
+        let keys: BTreeSet<&[u8]> = closed.finals.iter().map(|row| &*row.key).collect();
+        let gone = keys.into_iter().filter(|key| !self.windows.holds(key)).map(Box::from).collect();
         Ok(Handed {
             closed,
+            gone,
             empty: self.windows.is_empty(),
             open,
             bytes: u64::try_from(self.windows.bytes()).unwrap_or(u64::MAX),
@@ -157,6 +173,10 @@ impl Handler<Envelope<KpiMsg>> for KpiActor {
                     ctx.stop();
                 }
             },
+            KpiMsg::Retire => ctx.stop(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

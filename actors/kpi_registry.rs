@@ -233,11 +233,16 @@ impl KpiRegistry {
         self.routes.iter().enumerate().flat_map(of).collect()
     }
 
-    fn retire(&mut self, empty: &[(usize, u32)]) {
-        for &(kpi, index) in empty {
-            if let Some(routes) = self.routes.get_mut(kpi) {
-                routes.actors.remove(&index);
-                routes.by_key.retain(|_, to| *to != index);
+    /// Forgets keys whose last window is closed, and actors that hold none.
+    fn retire(&mut self, answers: &[Answer]) {
+        for answer in answers {
+            let Some(routes) = self.routes.get_mut(answer.kpi) else { continue };
+            for key in &answer.handed.gone {
+                routes.by_key.remove(key);
+            }
+            if let Some(actor) = answer.handed.empty.then(|| routes.actors.remove(&answer.index)).flatten() {
+                // It answered a moment ago, so a credit is free; one that has died since has rung the alarm.
+                let _ = actor.try_send(KpiMsg::Retire);
             }
         }
         self.count_actors();
@@ -325,8 +330,7 @@ impl KpiRegistry {
     fn handed(&mut self, epoch: Epoch, dedup: Vec<DedupItem>, answers: Vec<Answer>, ctx: &mut Context<Self>) {
         let bytes = answers.iter().map(|a| a.handed.bytes).sum();
         self.board.state_bytes().insert("windows".to_owned(), bytes);
-        let empty: Vec<_> = answers.iter().filter(|a| a.handed.empty).map(|a| (a.kpi, a.index)).collect();
-        self.retire(&empty);
+        self.retire(&answers);
         let mut finals: Vec<Vec<WindowRow>> = self.pipeline.kpis.iter().map(|_| Vec::new()).collect();
         let mut kpis: Vec<(String, Vec<Increment>)> =
             self.pipeline.kpis.iter().map(|k| (k.name.clone(), Vec::new())).collect();
@@ -413,3 +417,6 @@ fn final_meta(rows: &[WindowRow]) -> lakeward_connect::layer::AppendMeta {
         event_times: first.zip(last),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,8 +108,10 @@ impl LayerWriter {
         Ok(None)
     }
 
-    fn fail(&mut self, error: &LayerError) {
+    /// Ends the generation, and this actor at once: an epoch that misses rows must never be closed and reported.
+    fn fail(&mut self, error: &LayerError, ctx: &mut Context<Self>) {
         self.sentinel.fail(Cause::Failed(format!("layer {}: {error}", self.name)));
+        ctx.stop();
     }
 }
 
@@ -133,8 +135,7 @@ impl Handler<Envelope<LayerMsg>> for LayerWriter {
         match self.act(envelope.message, envelope.credit) {
             Ok(response) => response,
             Err(error) => {
-                self.fail(&error);
-                ctx.stop();
+                self.fail(&error, ctx);
                 nothing()
             }
         }
@@ -175,10 +176,10 @@ impl LayerWriter {
         write: impl Future<Output = (OpenEpoch, Result<(), LayerError>)> + 'static,
     ) -> AtomicResponse<Self, ()> {
         let back =
-            move |(open, result): (OpenEpoch, Result<(), LayerError>), actor: &mut Self, _: &mut Context<Self>| {
+            move |(open, result): (OpenEpoch, Result<(), LayerError>), actor: &mut Self, ctx: &mut Context<Self>| {
                 match result {
                     Ok(()) => drop(actor.open.insert(epoch, open)),
-                    Err(error) => actor.fail(&error),
+                    Err(error) => actor.fail(&error, ctx),
                 }
             };
         AtomicResponse::new(Box::pin(write.into_actor(self).map(back)))
@@ -193,9 +194,9 @@ impl LayerWriter {
             let _ = commit.send(CommitMsg::LayerClosed { epoch, layer, files }).await;
             Ok(())
         };
-        let done = |result: Result<(), LayerError>, actor: &mut Self, _: &mut Context<Self>| {
+        let done = |result: Result<(), LayerError>, actor: &mut Self, ctx: &mut Context<Self>| {
             if let Err(error) = result {
-                actor.fail(&error);
+                actor.fail(&error, ctx);
             }
         };
         AtomicResponse::new(Box::pin(close.into_actor(self).map(done)))
@@ -205,3 +206,6 @@ impl LayerWriter {
 fn nothing() -> AtomicResponse<LayerWriter, ()> {
     AtomicResponse::new(Box::pin(actix::fut::ready(())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,3 +34,6 @@ pub mod row_mart;
 pub mod source;
 pub mod state_writer;
 pub mod topic_watch;
+
+#[cfg(test)]
+mod testing;

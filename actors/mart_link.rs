@@ -22,7 +22,7 @@ use lakeward_core::ids::{EventTime, OffsetRange, Version};
 use lakeward_core::kpi::{
     RenderError, WindowRow, last_closed_window, mart_batch, mart_batch_from_gold, mart_window_values, window_end,
 };
-use lakeward_core::log::{Fold, LiveFile, version_of};
+use lakeward_core::log::{Fold, LiveFile};
 use lakeward_core::pipeline::{Holds, Pipeline};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -242,8 +242,7 @@ impl MartLink {
         let fence = held.kpis.get(&definition.name).cloned();
         let from = from.or(fence.as_ref().and_then(|f| f.version));
         let layer = self.pipeline.layer(|h| *h == Holds::FinalWindows { kpi }).map(|(_, l)| l.name.clone());
-        let above = |file: &&LiveFile| version_of(&file.path) > from;
-        let files: Vec<LiveFile> = layer.iter().flat_map(|l| fold.layer_files(l)).filter(above).cloned().collect();
+        let files: Vec<LiveFile> = layer.iter().flat_map(|l| fold.layer_files_above(l, from)).cloned().collect();
         let mut rows = Vec::new();
         for file in &files {
             for gold in self.read_file(layer.as_deref().unwrap_or_default(), file).await? {

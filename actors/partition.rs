@@ -380,3 +380,6 @@ async fn to_row_mart(edges: &PartitionEdges, message: RowsMsg) -> Result<(), Clo
 fn count(rows: &RecordBatch) -> u64 {
     u64::try_from(rows.num_rows()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,7 +224,7 @@ impl Wiring {
             definition: self.plan.definition.clone(),
             member: self.plan.member.clone(),
             log: self.log.clone(),
-            fold: Fold::clone(&self.fold),
+            fold: Arc::clone(&self.fold),
             attempts: self.attempts.clone(),
             state: self.state_writer(),
             cutting: self.plan.cutting,

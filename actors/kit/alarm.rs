@@ -45,7 +45,7 @@ impl Alarm {
         (Self { to }, heard)
     }
 
-    /// Rings. Unbounded on purpose: a generation ends at the first ring, so at most one per actor is ever sent.
+    /// Rings. Unbounded on purpose: an actor rings once and ends, and a follower is started again only after a pause.
     pub fn ring(&self, cause: Cause) {
         let _ = self.to.send(cause);
     }
@@ -71,9 +71,12 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// The actor ends on purpose.
+    /// The actor ends on purpose. Without effect while a panic unwinds: actix calls `stopped` then too, and a panic is
+    /// never on purpose.
     pub fn rest(&mut self) {
-        self.cause = None;
+        if !std::thread::panicking() {
+            self.cause = None;
+        }
     }
 
     /// Ends the generation for the given cause.

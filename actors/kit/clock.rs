@@ -7,19 +7,29 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Clone)]
 pub struct Clock {
     wall: Arc<dyn Fn() -> i64 + Send + Sync>,
+    steady: Arc<dyn Fn() -> Instant + Send + Sync>,
 }
 
 impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self { wall: Arc::new(system_micros) }
+        Self::with_wall(system_micros)
     }
 
     /// A clock whose wall time is what `wall` returns, in microseconds.
     #[must_use]
     pub fn with_wall(wall: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        Self { wall: Arc::new(wall) }
+        Self::with(wall, now)
+    }
+
+    /// A clock of which both times are given; `steady` never goes back.
+    #[must_use]
+    pub fn with(
+        wall: impl Fn() -> i64 + Send + Sync + 'static,
+        steady: impl Fn() -> Instant + Send + Sync + 'static,
+    ) -> Self {
+        Self { wall: Arc::new(wall), steady: Arc::new(steady) }
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z. May jump.
@@ -31,8 +41,14 @@ impl Clock {
     /// A steady instant, for durations.
     #[must_use]
     pub fn steady(&self) -> Instant {
-        Instant::now()
+        (self.steady)()
     }
+}
+
+/// The machine's steady time, for gauges: no decision depends on it.
+#[must_use]
+pub(super) fn now() -> Instant {
+    Instant::now()
 }
 
 /// A configured span of microseconds as a `Duration`; negative spans are empty.

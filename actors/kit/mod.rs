@@ -6,6 +6,7 @@ pub mod alarm;
 pub mod board;
 pub mod clock;
 pub mod gauge;
+pub mod inlet;
 pub mod metric;
 pub mod outbox;
 
@@ -13,4 +14,8 @@ pub use alarm::{Alarm, Cause, Sentinel};
 pub use board::Board;
 pub use clock::Clock;
 pub use gauge::{Gauge, Gauges};
-pub use outbox::{Closed, Envelope, Inbox, Inlet, Outbox, Weight};
+pub use inlet::{Gap, Inlet};
+pub use outbox::{Closed, Envelope, Inbox, Outbox, Weight};
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,14 @@
 //! message is sent and travels in its envelope; it comes back when the receiver drops it: when the work is done or
 //! handed on. Messages of an edge are numbered, and the receiver checks the number (`Inlet`).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::clock;
 use super::gauge::Gauge;
 
 /// How many records a message stands for, for the receiver's lag.
@@ -58,50 +59,65 @@ pub struct Closed;
 
 /// The sending end of one edge. Clones share its credits and its numbers.
 pub struct Outbox<M: Send + 'static> {
-    to: Recipient<Envelope<M>>,
-    credits: Arc<Semaphore>,
-    numbers: Arc<AtomicU64>,
-    gauge: Arc<Gauge>,
-    edge: u32,
+    edge: Arc<Edge<M>>,
 }
 
 impl<M: Send + 'static> Clone for Outbox<M> {
     fn clone(&self) -> Self {
-        Self {
-            to: self.to.clone(),
-            credits: Arc::clone(&self.credits),
-            numbers: Arc::clone(&self.numbers),
-            gauge: Arc::clone(&self.gauge),
-            edge: self.edge,
-        }
+        Self { edge: Arc::clone(&self.edge) }
     }
 }
 
 impl<M: Send + 'static> std::fmt::Debug for Outbox<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").field("edge", &self.edge).finish_non_exhaustive()
+        f.debug_struct("Outbox").field("edge", &self.edge.number).finish_non_exhaustive()
+    }
+}
+
+struct Edge<M: Send + 'static> {
+    door: Arc<Door<M>>,
+    number: u32,
+    credits: Arc<Semaphore>,
+    size: usize,
+    /// Held while a message is posted: the order of numbers is the order in the mailbox.
+    next: Mutex<Next>,
+}
+
+/// The number of an edge's next message to the receiver's present life.
+#[derive(Clone, Copy, Debug, Default)]
+struct Next {
+    life: u64,
+    number: u64,
+}
+
+/// Where all edges of one receiver lead. A follower that is started again stands behind the same door.
+struct Door<M: Send + 'static> {
+    behind: RwLock<(u64, Recipient<Envelope<M>>)>,
+    restartable: bool,
+    gauge: Arc<Gauge>,
+    edges: AtomicU32,
+    /// Numbers of edges whose senders are gone, for the next ones: what a receiver knows of its edges stays bounded.
+    free: Mutex<Vec<(u32, Next)>>,
+}
+
+impl<M: Send + 'static> Drop for Edge<M> {
+    fn drop(&mut self) {
+        self.door.gauge.capacity.fetch_sub(self.size, Ordering::Relaxed);
+        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        self.door.free.lock().unwrap_or_else(PoisonError::into_inner).push((self.number, next));
     }
 }
 
 impl<M: Weight + Send + 'static> Outbox<M> {
-    /// An edge into `to` with `credits` credits. `gauge` is the receiver's, `edge` a number that tells the receiver's
-    /// edges apart.
-    #[must_use]
-    pub fn new(to: Recipient<Envelope<M>>, gauge: Arc<Gauge>, edge: u32, credits: usize) -> Self {
-        gauge.capacity.fetch_add(credits, Ordering::Relaxed);
-        let credits = Arc::new(Semaphore::new(credits));
-        Self { to, credits, numbers: Arc::new(AtomicU64::new(0)), gauge, edge }
-    }
-
     /// Waits for a credit and sends. One sender at a time per edge: the order of calls is the order of messages.
     pub async fn send(&self, message: M) -> Result<(), Closed> {
-        let permit = Arc::clone(&self.credits).acquire_owned().await.map_err(|_| Closed)?;
+        let permit = Arc::clone(&self.edge.credits).acquire_owned().await.map_err(|_| Closed)?;
         self.post(permit, message)
     }
 
     /// Sends if a credit is free, else hands the message back.
     pub fn try_send(&self, message: M) -> Result<(), Unsent<M>> {
-        match Arc::clone(&self.credits).try_acquire_owned() {
+        match Arc::clone(&self.edge.credits).try_acquire_owned() {
             Ok(permit) => self.post(permit, message).map_err(|Closed| Unsent::Closed),
             Err(_) => Err(Unsent::NoCredit(message)),
         }
@@ -110,7 +126,7 @@ impl<M: Weight + Send + 'static> Outbox<M> {
     /// Whether a credit is free now.
     #[must_use]
     pub fn has_credit(&self) -> bool {
-        self.credits.available_permits() > 0
+        self.edge.credits.available_permits() > 0
     }
 
     /// Takes a credit from a thread that is not the runtime's, waiting up to `timeout`.
@@ -118,10 +134,10 @@ impl<M: Weight + Send + 'static> Outbox<M> {
         const STEP: Duration = Duration::from_millis(2);
         let mut left = timeout;
         loop {
-            if let Ok(permit) = Arc::clone(&self.credits).try_acquire_owned() {
+            if let Ok(permit) = Arc::clone(&self.edge.credits).try_acquire_owned() {
                 return Some(Held(permit));
             }
-            if left.is_zero() || !self.to.connected() {
+            if left.is_zero() || !self.connected() {
                 return None;
             }
             let nap = STEP.min(left);
@@ -135,44 +151,89 @@ impl<M: Weight + Send + 'static> Outbox<M> {
         self.post(held.0, message)
     }
 
-    /// Whether the receiver still lives.
+    /// Whether the receiver still lives, or will be started again.
     #[must_use]
     pub fn connected(&self) -> bool {
-        self.to.connected()
+        let behind = self.edge.door.behind.read().unwrap_or_else(PoisonError::into_inner);
+        self.edge.door.restartable || behind.1.connected()
+    }
+
+    /// Which life the receiver is in: a greater number than before means that it was started again and knows nothing
+    /// of what it was told.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        self.edge.door.behind.read().unwrap_or_else(PoisonError::into_inner).0
     }
 
     #[allow(clippy::disallowed_methods, reason = "the kit is where edges are bounded by credits")]
     fn post(&self, permit: OwnedSemaphorePermit, message: M) -> Result<(), Closed> {
-        if !self.to.connected() {
-            return Err(Closed);
+        let Edge { door, number: edge, next, .. } = &*self.edge;
+        let behind = door.behind.read().unwrap_or_else(PoisonError::into_inner);
+        let (life, to) = &*behind;
+        if !to.connected() {
+            // A follower between two lives misses the message, and its credit comes back at once: it must not hold
+            // its senders up (O3).
+            return if door.restartable { Ok(()) } else { Err(Closed) };
         }
-        let ticket = self.gauge.enter(std::time::Instant::now(), message.records());
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let credit = Credit { _permit: permit, gauge: Arc::clone(&self.gauge), ticket };
-        self.to.do_send(Envelope { edge: self.edge, number, message, credit });
+        let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.life != *life {
+            *next = Next { life: *life, number: 0 };
+        }
+        let ticket = door.gauge.enter(clock::now(), message.records());
+        let credit = Credit { _permit: permit, gauge: Arc::clone(&door.gauge), ticket };
+        to.do_send(Envelope { edge: *edge, number: next.number, message, credit });
+        next.number += 1;
         Ok(())
     }
 }
 
-/// The receiving end that edges are made from: an actor, its gauge, and numbers that tell its edges apart.
+/// The receiving end that edges are made from: an actor, its gauge, and numbers that tell its edges apart. Clones are
+/// the same inbox.
 pub struct Inbox<M: Send + 'static> {
-    to: Recipient<Envelope<M>>,
-    gauge: Arc<Gauge>,
-    edges: AtomicU32,
+    door: Arc<Door<M>>,
+}
+
+impl<M: Send + 'static> Clone for Inbox<M> {
+    fn clone(&self) -> Self {
+        Self { door: Arc::clone(&self.door) }
+    }
 }
 
 impl<M: Weight + Send + 'static> Inbox<M> {
-    /// The inbox of an actor.
+    /// The inbox of an actor whose death ends the generation.
     #[must_use]
     pub fn new(to: Recipient<Envelope<M>>, gauge: Arc<Gauge>) -> Self {
-        Self { to, gauge, edges: AtomicU32::new(0) }
+        Self::with(to, gauge, false)
+    }
+
+    /// The inbox of a follower: while it is dead, what is sent to it is lost, and `reopen` puts another in its place.
+    #[must_use]
+    pub fn restartable(to: Recipient<Envelope<M>>, gauge: Arc<Gauge>) -> Self {
+        Self::with(to, gauge, true)
+    }
+
+    /// Puts a new actor behind all edges. Credits of what the old one was sent come back when its mailbox is dropped;
+    /// each edge counts its messages from 0 again.
+    pub fn reopen(&self, to: Recipient<Envelope<M>>) {
+        let mut behind = self.door.behind.write().unwrap_or_else(PoisonError::into_inner);
+        *behind = (behind.0 + 1, to);
     }
 
     /// A new edge into the actor, for one sender.
     #[must_use]
     pub fn edge(&self, credits: usize) -> Outbox<M> {
-        let edge = self.edges.fetch_add(1, Ordering::Relaxed);
-        Outbox::new(self.to.clone(), Arc::clone(&self.gauge), edge, credits)
+        let door = Arc::clone(&self.door);
+        door.gauge.capacity.fetch_add(credits, Ordering::Relaxed);
+        let free = door.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (number, next) = free.unwrap_or_else(|| (door.edges.fetch_add(1, Ordering::Relaxed), Next::default()));
+        let edge =
+            Edge { door, number, credits: Arc::new(Semaphore::new(credits)), size: credits, next: Mutex::new(next) };
+        Outbox { edge: Arc::new(edge) }
+    }
+
+    fn with(to: Recipient<Envelope<M>>, gauge: Arc<Gauge>, restartable: bool) -> Self {
+        let (behind, edges, free) = (RwLock::new((0, to)), AtomicU32::new(0), Mutex::default());
+        Self { door: Arc::new(Door { behind, restartable, gauge, edges, free }) }
     }
 }
 
@@ -186,34 +247,4 @@ pub enum Unsent<M> {
     NoCredit(M),
     /// The receiver is gone.
     Closed,
-}
-
-/// Checks on the receiver's side that no message of an edge was lost or came twice.
-#[derive(Debug, Default)]
-pub struct Inlet {
-    expected: std::collections::BTreeMap<u32, u64>,
-}
-
-/// A message is missing on an edge: the generation must end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("edge {edge}: message {got} came where {expected} was due")]
-pub struct Gap {
-    /// The edge.
-    pub edge: u32,
-    /// The number that was due.
-    pub expected: u64,
-    /// The number that came.
-    pub got: u64,
-}
-
-impl Inlet {
-    /// Admits the next message of an edge.
-    pub fn admit<M>(&mut self, envelope: &Envelope<M>) -> Result<(), Gap> {
-        let expected = self.expected.entry(envelope.edge).or_insert(0);
-        if envelope.number != *expected {
-            return Err(Gap { edge: envelope.edge, expected: *expected, got: envelope.number });
-        }
-        *expected += 1;
-        Ok(())
-    }
 }

@@ -194,8 +194,10 @@ impl LogStore {
         }
         let path = self.paths.checkpoint(fold.version);
         let body = Checkpoint { format: CHECKPOINT_FORMAT, fold: fold.clone() };
-        let bytes =
-            serde_json::to_vec(&body).map_err(|e| LogError::Damaged { path: path.clone(), what: e.to_string() })?;
+        let damaged = |what: String| LogError::Damaged { path: path.clone(), what };
+        // It names every live file: too much to write out between two messages.
+        let rendered = tokio::task::spawn_blocking(move || serde_json::to_vec(&body)).await;
+        let bytes = rendered.map_err(|e| damaged(e.to_string()))?.map_err(|e| damaged(e.to_string()))?;
         match self.lake.create_new(&path, bytes.into()).await {
             Create::Created | Create::Exists => Ok(()),
             Create::Unknown(source) | Create::Failed(source) => Err(LogError::Lake { path, source }),

@@ -124,6 +124,22 @@ impl Windows {
         changed.into_iter().filter_map(|(window, key)| self.changed_row(window, key)).collect()
     }
 
+    /// Everything that is open counts as changed: whoever was told before has forgotten it.
+    pub fn show_all(&mut self) {
+        for (window, keys) in &mut self.live {
+            for (key, live) in keys.iter_mut().filter(|(_, live)| !live.changed) {
+                live.changed = true;
+                self.changed.push((*window, key.clone()));
+            }
+        }
+    }
+
+    /// Whether any window is open for the key.
+    #[must_use]
+    pub fn holds(&self, key: &[u8]) -> bool {
+        self.live.values().any(|keys| keys.contains_key(key))
+    }
+
     /// Hands over `epoch`: its increments, and the final rows of the windows that `g` closes, which leave memory. `g` is
     /// the entry's, made of this epoch's barriers.
     pub fn close(&mut self, epoch: Epoch, g: EventTime) -> Result<Closed, WindowsError> {
@@ -270,6 +286,29 @@ mod tests {
         windows.apply(Epoch(2), vec![count(0, 1, 0, 1)]).unwrap();
         assert_eq!(windows.live(), [row(0, 1, 6)]);
         assert_eq!(windows.open_windows(), 2);
+    }
+
+    #[test]
+    fn what_is_shown_again_is_everything_open_and_each_value_once() {
+        let mut windows = windows();
+        windows.apply(Epoch(1), vec![count(0, 1, 0, 2), count(10, 2, 0, 1)]).unwrap();
+        assert_eq!(windows.live().len(), 2);
+        windows.apply(Epoch(1), vec![count(10, 2, 0, 1)]).unwrap();
+        windows.show_all();
+        let mut shown = windows.live();
+        shown.sort_by_key(|row| row.window);
+        assert_eq!(shown, [row(0, 1, 2), row(10, 2, 2)]);
+        assert_eq!(windows.live(), []);
+    }
+
+    #[test]
+    fn a_key_is_held_until_its_last_window_closes() {
+        let mut windows = windows();
+        windows.apply(Epoch(1), vec![count(0, 1, 0, 2), count(10, 1, 0, 1), count(0, 2, 0, 1)]).unwrap();
+        let _closed = windows.close(Epoch(1), EventTime(15)).unwrap();
+        assert!(windows.holds(&[1]) && !windows.holds(&[2]));
+        let _closed = windows.close(Epoch(2), EventTime(25)).unwrap();
+        assert!(!windows.holds(&[1]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EventTime, Version};
 use crate::ledger::Counters;
-use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, PartitionEntry, StateRef};
+use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, PartitionEntry, StateRef};
 
 /// A partition as the head leaves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +56,8 @@ pub struct Fold {
     pub past_incarnations: BTreeMap<(i32, i32), PartitionFold>,
     /// Gold's watermark.
     pub g: EventTime,
-    /// Live files per layer, by final path.
-    pub files: BTreeMap<String, BTreeMap<String, LiveFile>>,
+    /// Live files per layer.
+    pub files: BTreeMap<String, LiveFiles>,
     /// State objects, in the order they were added.
     pub state: Vec<StateRef>,
     /// State objects that an entry took out, with that entry's version, until garbage collection has passed (H2).
@@ -144,7 +144,12 @@ impl Fold {
 
     /// Live files of one layer.
     pub fn layer_files(&self, layer: &str) -> impl Iterator<Item = &LiveFile> {
-        self.files.get(layer).into_iter().flat_map(BTreeMap::values)
+        self.layer_files_above(layer, None)
+    }
+
+    /// Live files of one layer that entries above `version` added; `None`: all.
+    pub fn layer_files_above(&self, layer: &str, version: Option<Version>) -> impl Iterator<Item = &LiveFile> {
+        self.files.get(layer).into_iter().flat_map(move |files| files.above(version))
     }
 
     /// Where the reign of `claim` ended for a partition: rows at or above it were never committed under that claim
@@ -254,12 +259,12 @@ impl Fold {
         for (layer, change) in &entry.layers {
             let live = self.files.entry(layer.clone()).or_default();
             for path in &change.removed {
-                if live.remove(path).is_none() {
+                if !live.remove(path) {
                     return Err(damaged(entry, &format!("it removes {path}, which is not live")));
                 }
             }
             for file in &change.added {
-                if live.insert(file.path.clone(), file.clone()).is_some() {
+                if !live.insert(file.clone()) {
                     return Err(damaged(entry, &format!("it adds {} a second time", file.path)));
                 }
             }

@@ -19,8 +19,7 @@ pub fn removable_staging(
     let pending: BTreeSet<&str> = fold
         .files
         .values()
-        .flat_map(|layer| layer.values())
-        .filter(|file| version_of(&file.path).is_none_or(|v| rolled.is_none_or(|r| v > r)))
+        .flat_map(|layer| layer.above(rolled))
         .filter_map(|file| file.staged.staged.strip_prefix(&root)?.trim_start_matches('/').split('/').next())
         .collect();
     let free = |name: &&String| {
