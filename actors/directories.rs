@@ -26,7 +26,11 @@ pub const NAME: &str = "directories";
 /// Files renamed side by side: HDFS answers a rename in milliseconds, so a few in flight hide its latency.
 const SIDE_BY_SIDE: usize = 8;
 
-    let mut swept = None;
+/// Epochs between two sweeps of staging: a listing of a few folders each time.
+const SWEEP_EVERY: u64 = 20;
+
+/// How soon a sweep is repeated that waits for HDFS to close files of a dead writer. It takes a few heartbeats.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Pauses between tries while the store fails.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));

@@ -204,7 +204,11 @@ pub fn pipeline() -> Arc<Pipeline> {
 
 /// A partition's step of that feed, from its beginning.
 pub fn step(partition: i32) -> PartitionStep {
-    let start = PartitionStart { watermark: EventTime::MIN, dedup: Vec::new() };
+    let start = PartitionStart {
+        watermark: EventTime::MIN,
+        dedup: Vec::new(),
+        first_windows: std::collections::BTreeMap::new(),
+    };
     PartitionStep::new(&pipeline(), "things", 0, partition, start)
 }
 

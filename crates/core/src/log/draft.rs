@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use crate::ids::{EventTime, Version};
 use crate::ledger::Counters;
 use crate::log::{
-    ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member, PartitionEntry,
-    StagedFile, StateChange, StateRef, final_path,
+    ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
+    PartitionEntry, StagedFile, StateChange, StateRef, final_path,
 };
 use crate::watermark;
 

@@ -75,8 +75,13 @@ fn decimals(batch: &RecordBatch, name: &str) -> Vec<Option<i128>> {
 #[test]
 fn checks_and_derived_columns_decide_in_order() {
     let pipeline = pipeline();
-    let mut step =
-        PartitionStep::new(&pipeline, "t", 0, 0, PartitionStart { watermark: EventTime::MIN, dedup: Vec::new(), first_windows: BTreeMap::new() });
+    let mut step = PartitionStep::new(
+        &pipeline,
+        "t",
+        0,
+        0,
+        PartitionStart { watermark: EventTime::MIN, dedup: Vec::new(), first_windows: BTreeMap::new() },
+    );
     let out = step.step(&batch(), 1_000_000_000).unwrap();
     let c = &out.counters;
     assert_eq!((c.records, c.kept, c.filtered, c.quarantined), (9, 4, 1, 4));
@@ -94,8 +99,13 @@ fn checks_and_derived_columns_decide_in_order() {
 #[test]
 fn gold_and_mart_hold_keys_measures_and_derived_measures_sorted() {
     let pipeline = pipeline();
-    let mut step =
-        PartitionStep::new(&pipeline, "t", 0, 0, PartitionStart { watermark: EventTime::MIN, dedup: Vec::new(), first_windows: BTreeMap::new() });
+    let mut step = PartitionStep::new(
+        &pipeline,
+        "t",
+        0,
+        0,
+        PartitionStart { watermark: EventTime::MIN, dedup: Vec::new(), first_windows: BTreeMap::new() },
+    );
     let _out = step.step(&batch(), 1_000_000_000).unwrap();
     let kpi = pipeline.kpis.first().unwrap();
     let mut windows = Windows::new(kpi, EventTime::MIN);
