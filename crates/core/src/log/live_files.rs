@@ -196,25 +196,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "a measurement: run it alone, with --ignored --nocapture"]
-    fn what_a_commit_costs_by_live_files() {
-        const PER_ENTRY: usize = 10;
-        for entries in [100, 1_000, 10_000, 50_000] {
-            let mut live: LiveFiles = (0..entries).flat_map(|v| (0..PER_ENTRY).map(move |n| file(v, n))).collect();
-            let started = std::time::Instant::now();
-            let mut shared = live.clone();
-            for version in entries..entries + 100 {
-                shared = live.clone();
-                for n in 0..PER_ENTRY {
-                    assert!(live.insert(file(version, n)));
-                }
-            }
-            let each = started.elapsed() / 100;
-            println!("{:7} live files: {each:?} a commit of {PER_ENTRY}", shared.len());
-        }
-    }
-
-    #[test]
     fn its_json_is_a_map_by_path() {
         let live: LiveFiles = [file(1, 0), file(2, 0)].into_iter().collect();
         let json = serde_json::to_value(&live).unwrap();
