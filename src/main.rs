@@ -25,9 +25,9 @@ use config::{Config, Environment, LogFormat};
 use exit::Exit;
 
 /// Batches are made on one thread and dropped on another all the time. Under that the C library's allocator keeps what
-/// was freed; this one gives it back.
+/// was freed; this one gives it back soon, as `.cargo/config.toml` asks.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -43,8 +43,8 @@ mod credits {
     pub const CUT: usize = 2;
     /// PartitionActor to LayerWriter, and the registry to the writers of final windows.
     pub const LAYER: usize = 2;
-    /// PartitionActor to RowMart: a tick's worth of batches waits there for the next copy.
-    pub const ROWS: usize = 8;
+    /// PartitionActor to RowMart: batches wait there for the next copy.
+    pub const ROWS: usize = 4;
     /// PartitionActor to KpiRegistry.
     pub const REGISTRY: usize = 4;
     /// KpiRegistry to KpiActor.
@@ -54,6 +54,9 @@ mod credits {
     /// Everyone to the CommitActor: messages are small.
     pub const COMMIT: usize = 8;
 }
+
+/// Threads per arbiter for work that blocks: encoding, and files on local disk.
+const BLOCKING: usize = 16;
 
 /// Everything that a generation is made from.
 #[derive(Clone)]
@@ -177,7 +180,7 @@ pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Gene
     plan.board.set_head(fold.version);
     let (head_sender, head) = watch::channel(Head { fold: Arc::clone(&fold), epochs: Arc::default() });
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let arbiters: Vec<Arbiter> = (0..cores + 2).map(|_| Arbiter::new()).collect();
+    let arbiters = (0..cores + 2).map(|_| Arbiter::try_with_tokio_rt(runtime)).collect::<Result<Vec<_>, _>>()?;
     let handles = arbiters.iter().map(Arbiter::handle).collect();
     let wiring = Arc::new(Wiring { plan, log, fold, attempts, alarm, handles, head: head.clone() });
     let ends = Arc::new(wiring.ends(head_sender, &restored));
@@ -186,6 +189,12 @@ pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Gene
     wiring.group_offsets();
     wiring.topic_watch(&ends);
     Ok(Generation { heard, head, wiring, control, arbiters, source })
+}
+
+/// An arbiter's runtime. Few threads for what blocks: a layer closes many files at once, and a thread for each would
+/// cost more memory than it saves time.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build()
 }
 
 impl Wiring {

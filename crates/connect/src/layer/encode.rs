@@ -16,10 +16,10 @@ use parquet::{arrow::ArrowWriter, errors::ParquetError, file::properties::Writer
 use super::{AppendMeta, LayerError, ParquetSpec, properties, provenance::Provenance, split, split::Splitter};
 
 /// Rows wait for company until they hold this much, all leaves together.
-const WAITING_BYTES: usize = 16 << 20;
+const WAITING_BYTES: usize = 8 << 20;
 
 /// E1: what open leaves may hold together before the largest writes a row group.
-const OPEN_BYTES: usize = 64 << 20;
+const OPEN_BYTES: usize = 48 << 20;
 
 /// Shares smaller than this are joined before encoding; larger ones are not worth the copy.
 const SMALL_SHARE_ROWS: usize = 1024;
