@@ -1,5 +1,7 @@
 """What cannot be exact, reached or understood is refused: with a code, its name, and nothing changed."""
 
+import urllib.parse
+
 import psycopg
 import pytest
 from confluent_kafka import KafkaException, TopicPartition
@@ -110,6 +112,16 @@ def test_a_table_of_another_shape_is_refused(new_bench):
     bench = new_bench()
     query(bench, "create table orders_live (id int primary key)")
     refused(bench, REFUSED, "MART_SCHEMA", "orders_live")
+
+
+def test_a_postgres_that_wants_tls_is_refused_with_a_way_out(new_bench):
+    bench = new_bench()
+    bench.write_config(mart=f"{bench.mart_url}?sslmode=require")
+    refused(bench, REFUSED, "MART_CONFIG", "TLS", "sslmode", "tunnel")
+    server = urllib.parse.urlparse(bench.mart_url)
+    no_line = server._replace(netloc=f"tls_only:hidden-word@{server.hostname}:{server.port}").geturl()
+    bench.write_config(mart=no_line)
+    assert "hidden-word" not in refused(bench, REFUSED, "MART_AUTH", "no encryption", "TLS", "tunnel")
 
 
 def test_a_layer_folder_with_foreign_files_is_refused(new_bench):

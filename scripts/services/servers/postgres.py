@@ -49,6 +49,8 @@ class Postgres:
                              f"{_server_user()}):\n{done.stdout}{done.stderr}")
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.write(SETTINGS.format(port=self._port()))
+        # Nobody else is let in without TLS, as cloud providers do it, and there is none here.
+        (self.data / "pg_hba.conf").write_text(f"host all postgres,{ROLE} 127.0.0.1/32 trust\n")
         self._launch()
         self._query(f"create role {ROLE} login createdb")
         self._query(f"create database {DATABASE} owner {ROLE}")

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::super::MartError;
+use super::{super::MartError, NO_TLS};
 
 /// A step's failure, before it is known what was under way.
 #[derive(Debug)]
@@ -51,6 +51,10 @@ impl Failure {
 fn by_state(mart: String, doing: String, state: &str, message: &str) -> MartError {
     let cause = format!("{message} (SQLSTATE {state})");
     match (state, state.get(..2).unwrap_or_default()) {
+        // pg_hba.conf has no line for us without TLS.
+        (_, "28") if message.ends_with("no encryption") => {
+            MartError::Auth { mart, doing, cause: format!("{cause}; {NO_TLS}") }
+        }
         (_, "28") | ("42501" | "3D000", _) => MartError::Auth { mart, doing, cause },
         // No such table, no such column, another type: the tables were changed behind our back.
         ("42P01" | "42703" | "42804" | "42P10", _) => {

@@ -166,13 +166,16 @@ impl PostgresMart {
     }
 }
 
+/// What to do where the server, or its URL, wants TLS.
+const NO_TLS: &str = "TLS to Postgres isn't supported yet: reach it through a tunnel or a local proxy (stunnel, pgbouncer, \
+                      a cloud provider's) or over a network that you trust, and let it accept that without TLS";
+
 /// The URL as a configuration; no message quotes the URL, which may hold a password.
 fn parse(url: &str) -> Result<Config, MartError> {
-    let no_tls = "TLS to Postgres isn't supported yet: take sslmode out of the URL and reach the server through a \
-                  network or tunnel that you trust";
+    let no_tls = || MartError::Config(format!("{NO_TLS}; take sslmode out of the URL"));
     let wants_tls = ["sslmode=require", "sslmode=verify-ca", "sslmode=verify-full"];
     if wants_tls.iter().any(|mode| url.contains(mode)) {
-        return Err(MartError::Config(no_tls.into()));
+        return Err(no_tls());
     }
     let config = Config::from_str(url).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -183,7 +186,7 @@ fn parse(url: &str) -> Result<Config, MartError> {
     })?;
     match config.get_ssl_mode() {
         SslMode::Disable | SslMode::Prefer => Ok(config),
-        _ => Err(MartError::Config(no_tls.into())),
+        _ => Err(no_tls()),
     }
 }
 
