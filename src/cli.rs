@@ -36,6 +36,9 @@ pub enum Command {
     Ledger {
         /// Built-in name or file
         pipeline: String,
+        /// Read every file of the lake too: bytes, rows, and rows per partition
+        #[arg(long)]
+        files: bool,
         /// As JSON
         #[arg(long)]
         json: bool,

@@ -69,7 +69,7 @@ pub async fn demo(args: DemoArgs) -> Result<(), Exit> {
     {
         println!("\nrows of closed windows: {}", closed_rows(&pipeline, &fold));
     }
-    let closed = ledger(&config, &file, false).await;
+    let closed = ledger(&config, &file, false, false).await;
     print!("{}", view::farewell(&pipeline, &folder.path));
     drop(kafka);
     closed
