@@ -134,9 +134,9 @@ impl Gather {
         let table = self.pipeline.kpis.iter().find_map(|k| k.mart.as_ref())?;
         let newest = self.mart.as_ref()?.newest(&self.pipeline, &table.table, ROWS).await.ok()?;
         let shown: Vec<usize> = (0..newest.columns.len())
-            .filter(|i| newest.columns.get(*i).is_some_and(|c| !UNSHOWN.contains(&c.as_str())))
+            .filter(|i| newest.columns.get(*i).is_some_and(|c| !UNSHOWN.contains(&c.name.as_str())))
             .collect();
-        let is_time = |i: usize| table.columns.get(i).is_some_and(|c| c.column.ty == DataType::Timestamp);
+        let is_time = |i: usize| newest.columns.get(i).is_some_and(|c| c.ty == DataType::Timestamp);
         let cell = |row: &[Option<String>], i: usize| {
             let text = row.get(i).cloned().flatten().unwrap_or_default();
             // The time of day is enough on a screen.
@@ -144,7 +144,7 @@ impl Gather {
         };
         Some(Table {
             name: table.table.clone(),
-            columns: shown.iter().filter_map(|&i| newest.columns.get(i).cloned()).collect(),
+            columns: shown.iter().filter_map(|&i| newest.columns.get(i).map(|c| c.name.clone())).collect(),
             rows: newest.rows.iter().map(|row| shown.iter().map(|&i| cell(row, i)).collect()).collect(),
         })
     }
