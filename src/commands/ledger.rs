@@ -96,7 +96,7 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&R
     };
     for ((partition, incarnation), held) in &fold.past_incarnations {
         rows.push(row(
-            format!("{partition} (topic {incarnation})"),
+            format!("{partition} (incarnation {incarnation})"),
             format!("{}-{}", held.start, held.to),
             &held.total,
         ));
