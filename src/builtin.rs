@@ -56,7 +56,7 @@ pub fn load(name_or_file: &str) -> Result<Pipeline, Exit> {
 fn read(path: &str) -> Result<String, Exit> {
     let known: Vec<&str> = names().collect();
     let bytes = std::fs::read(Path::new(path))
-        .with_context(|| format!("{path}: no built-in pipeline of this name ({}) and no such file", known.join(", ")))
+        .with_context(|| format!("{path} is no built-in pipeline (there is {}) and no file", known.join(", ")))
         .map_err(|e| Exit::usage(format!("{e:#}")))?;
     String::from_utf8(bytes).map_err(|e| {
         let place = e.utf8_error().valid_up_to();

@@ -36,6 +36,9 @@ pub enum Command {
     Ledger {
         /// Built-in name or file
         pipeline: String,
+        /// Read every file of the lake too: bytes, rows, and rows per partition
+        #[arg(long)]
+        files: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -118,7 +121,7 @@ pub struct TailArgs {
     /// The layer; the one with typed rows by default
     #[arg(long, value_name = "NAME", conflicts_with = "table")]
     pub layer: Option<String>,
-    /// A table of the mart instead of a layer
+    /// A table of the mart instead of a layer, previews included; --follow shows what changed among its newest rows
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
     /// This many of the newest rows

@@ -57,7 +57,9 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
     actix::System::new().block_on(async {
         match command {
             Command::Run(args) => commands::run::run(config, args).await,
-            Command::Ledger { pipeline, json } => commands::ledger::ledger(&config, &pipeline, json).await,
+            Command::Ledger { pipeline, files, json } => {
+                commands::ledger::ledger(&config, &pipeline, files, json).await
+            }
             Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
             Command::Log(args) => commands::log::log(&config, &args).await,
             Command::Tail(args) => commands::tail::tail(&config, &args).await,

@@ -39,7 +39,7 @@ pub fn start_logs_in(file: &Path) -> std::io::Result<()> {
 }
 
 fn filter(level: &str) -> EnvFilter {
-    EnvFilter::try_new(format!("{level},librdkafka=warn,hdfs_native=warn,actix_server=warn"))
+    EnvFilter::try_new(format!("{level},librdkafka=warn,hdfs_native=error,actix_server=warn"))
         .unwrap_or_else(|_| EnvFilter::new("info"))
 }
 

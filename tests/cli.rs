@@ -56,6 +56,14 @@ fn an_unknown_pipeline_is_a_usage_error_that_lists_the_known_ones() {
 }
 
 #[test]
+fn a_pipeline_given_twice_is_a_usage_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = lakeward(dir.path(), &["run", &built_in(), &built_in()]);
+    assert_eq!(code(&output), 2, "{}", err(&output));
+    assert!(err(&output).contains("given twice"), "{}", err(&output));
+}
+
+#[test]
 fn a_wrong_configuration_key_is_named_with_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("lakeward.toml"), "[lake]\nurl = \"file:///x\"\n\n[kafka]\nbrokres = \"a:1\"\n")

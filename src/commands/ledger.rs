@@ -1,61 +1,88 @@
 //! `lakeward ledger`: the balance per partition. Every record read is kept, filtered, a duplicate, quarantined or a
-//! tombstone (I3), and the lake's files hold exactly the rows that the balance says.
+//! tombstone (I3), the files that the log names hold the rows that the balance asks for (I4), and with `--files` the
+//! lake's files hold what the log says of them.
 
 use lakeward_core::ledger::Counters;
-use lakeward_core::log::Fold;
-use lakeward_core::pipeline::{Holds, Pipeline};
+use lakeward_core::log::{Fold, PartitionFold};
+use lakeward_core::pipeline::{Layer, Pipeline};
 use serde_json::{Value, json};
 
 use super::inspect::inspect;
+use super::ledger_files::{Read, read_files};
 use crate::config::Config;
 use crate::exit::Exit;
 
 /// Prints the ledger; an open one is exit code 1.
-pub async fn ledger(config: &Config, pipeline: &str, as_json: bool) -> Result<(), Exit> {
+pub async fn ledger(config: &Config, pipeline: &str, files: bool, as_json: bool) -> Result<(), Exit> {
     let seen = inspect(config, pipeline).await?;
-    let open = open_accounts(&seen.pipeline, &seen.fold);
+    let mut open = open_accounts(&seen.pipeline, &seen.fold);
+    let read = if files { Some(read_files(&seen).await?) } else { None };
+    open.extend(read.iter().flat_map(|read| read.open.iter().cloned()));
+    let layers = accounts(&seen.pipeline, &seen.fold);
     if as_json {
-        crate::text::say!("{}", to_json(&seen.pipeline, &seen.fold, &open));
+        crate::text::say!("{}", to_json(&seen.pipeline, &seen.fold, &layers, read.as_ref(), &open));
     } else {
-        crate::text::say_as_is(&to_text(&seen.pipeline, &seen.fold, &open));
+        crate::text::say_as_is(&to_text(&seen.pipeline, &seen.fold, &layers, read.as_ref(), &open));
     }
     if open.is_empty() { Ok(()) } else { Err(Exit::failed(format!("the ledger is open: {}", open.join("; ")))) }
+}
+
+/// A layer's files against the counters (I3, I4).
+struct Account {
+    layer: String,
+    files: usize,
+    /// Rows of its files, as their entries say.
+    rows: u64,
+    /// Rows that the counters ask for; `None` for a layer that holds no records.
+    due: Option<u64>,
+}
+
+fn accounts(pipeline: &Pipeline, fold: &Fold) -> Vec<Account> {
+    let total = all(fold);
+    let account = |layer: &Layer| Account {
+        layer: layer.name.clone(),
+        files: fold.layer_files(&layer.name).count(),
+        rows: fold.layer_files(&layer.name).map(|f| f.staged.rows).sum(),
+        due: total.due_in(&layer.holds),
+    };
+    pipeline.layers.iter().map(account).collect()
 }
 
 /// What does not balance, for people; empty if the ledger is closed.
 fn open_accounts(pipeline: &Pipeline, fold: &Fold) -> Vec<String> {
     let mut open = Vec::new();
-    for (partition, held) in &fold.partitions {
+    for ((partition, incarnation), held) in partitions(fold) {
+        let whose = format!("partition {partition} of incarnation {incarnation}");
         if !held.total.is_balanced() {
-            open.push(format!("partition {partition} is off by {}", held.total.balance()));
+            open.push(format!("{whose} is off by {}", held.total.balance()));
+        }
+        if !held.total.is_explained() {
+            open.push(format!("{whose}: reasons and checks don't add up to what was quarantined and filtered"));
         }
     }
-    let total = all(fold);
-    let held = |want: fn(&Holds) -> bool| {
-        let (_, layer) = pipeline.layer(want)?;
-        Some(fold.layer_files(&layer.name).map(|f| f.staged.rows).sum::<u64>())
-    };
-    let accounts = [
-        ("rows", held(|h| matches!(h, Holds::Rows { .. })), total.kept),
-        ("quarantined", held(|h| *h == Holds::Rejects), total.quarantined),
-    ];
-    for (what, files, counted) in accounts {
-        if let Some(files) = files.filter(|files| *files != counted) {
-            open.push(format!("the lake's files hold {files} {what}, the ledger says {counted}"));
+    for Account { layer, rows, due, .. } in accounts(pipeline, fold) {
+        if let Some(due) = due.filter(|due| *due != rows) {
+            open.push(format!("the files of {layer} hold {rows} rows by their entries, the ledger says {due}"));
         }
     }
     open
 }
 
+/// Every partition of every incarnation, oldest incarnation first.
+pub(super) fn partitions(fold: &Fold) -> impl Iterator<Item = ((i32, i32), &PartitionFold)> {
+    let past = fold.past_incarnations.iter().map(|(&at, held)| (at, held));
+    past.chain(fold.partitions.iter().map(|(&p, held)| ((p, held.incarnation), held)))
+}
+
 fn all(fold: &Fold) -> Counters {
     let mut total = Counters::default();
-    for held in fold.past_incarnations.values().chain(fold.partitions.values()) {
+    for (_, held) in partitions(fold) {
         total.add(&held.total);
     }
     total
 }
 
-fn to_text(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> String {
+fn to_text(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&Read>, open: &[String]) -> String {
     use std::fmt::Write;
     let mut out = String::new();
     let head =
@@ -69,7 +96,7 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> String {
     };
     for ((partition, incarnation), held) in &fold.past_incarnations {
         rows.push(row(
-            format!("{partition} (topic {incarnation})"),
+            format!("{partition} (incarnation {incarnation})"),
             format!("{}-{}", held.start, held.to),
             &held.total,
         ));
@@ -80,8 +107,13 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> String {
     let total = all(fold);
     rows.push(row("all".to_owned(), String::new(), &total));
     crate::text::table(&mut out, &rows);
+    out.push('\n');
+    layers_to_text(&mut out, layers, read);
     for (kpi, late) in &total.late {
         let _ = writeln!(out, "late for {kpi}: {late} (kept in the lake, not counted in the closed window)");
+    }
+    for (kpi, n) in &total.before_first {
+        let _ = writeln!(out, "before the first window of {kpi}: {n}");
     }
     for (reason, n) in &total.by_reason {
         let _ = writeln!(out, "quarantined, {reason}: {n}");
@@ -97,7 +129,23 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> String {
     out
 }
 
-fn to_json(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> Value {
+fn layers_to_text(out: &mut String, layers: &[Account], read: Option<&Read>) {
+    let mut rows = vec![
+        ["layer", "files", "rows by the log", "due", if read.is_some() { "rows read" } else { "" }].map(str::to_owned),
+    ];
+    for account in layers {
+        rows.push([
+            account.layer.clone(),
+            account.files.to_string(),
+            account.rows.to_string(),
+            account.due.map_or_else(|| "-".to_owned(), |due| due.to_string()),
+            read.map(|read| read.rows_of(&account.layer).to_string()).unwrap_or_default(),
+        ]);
+    }
+    crate::text::table(out, &rows);
+}
+
+fn to_json(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&Read>, open: &[String]) -> Value {
     let partitions: Vec<Value> = fold
         .partitions
         .iter()
@@ -108,8 +156,93 @@ fn to_json(pipeline: &Pipeline, fold: &Fold, open: &[String]) -> Value {
             })
         })
         .collect();
+    let layers: Vec<Value> = layers
+        .iter()
+        .map(|a| {
+            json!({
+                "layer": a.layer, "files": a.files, "rows": a.rows, "due": a.due,
+                "rows_read": read.map(|read| read.rows_of(&a.layer)),
+            })
+        })
+        .collect();
     json!({
         "pipeline": pipeline.name, "version": fold.version, "closed": open.is_empty(), "open": open,
-        "partitions": partitions, "total": all(fold),
+        "partitions": partitions, "layers": layers, "total": all(fold),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use lakeward_core::ids::Version;
+    use lakeward_core::log::{
+        Author, BarrierFacts, Draft, EntryKind, Member, NewPartition, StagedFile, render, render_first,
+    };
+
+    use super::*;
+
+    fn author() -> Author {
+        Author {
+            claim: Version(0),
+            attempt: "aaaaaaaa".to_owned(),
+            member: Member::default(),
+            definition: "d".to_owned(),
+            now: 0,
+        }
+    }
+
+    fn staged(rows: u64) -> StagedFile {
+        StagedFile {
+            leaf: String::new(),
+            staged: format!("s/{rows}"),
+            ext: "x".to_owned(),
+            length: 1,
+            checksum: "c".to_owned(),
+            rows,
+            event_times: None,
+            offsets: Default::default(),
+        }
+    }
+
+    /// Ten records: 6 kept, 1 filtered, a tombstone, one of a wrong type, one that is no JSON.
+    fn counters() -> Counters {
+        let mut c =
+            Counters { records: 10, kept: 6, filtered: 1, quarantined: 2, tombstones: 1, ..Counters::default() };
+        c.by_reason = [("WRONG_TYPE".to_owned(), 1), ("NOT_JSON".to_owned(), 1)].into();
+        c.filtered_by_check = [("c".to_owned(), 1)].into();
+        c
+    }
+
+    /// What is open in a log of one epoch with these counters and rows in bronze, silver and quarantine.
+    fn open(counters: Counters, rows: [u64; 3]) -> Vec<String> {
+        let text = "name = \"p\"\nsource.topic = \"t\"\nfields = { id = \"string!\" }\nbronze = {}\nsilver = {}\n";
+        let pipeline = Pipeline::parse(text, "p").unwrap();
+        let mut claim = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
+        claim.new_partitions.insert(0, NewPartition { incarnation: 0, topic_id: None, start: 0 });
+        let mut fold = Fold::first(&render_first("log", &claim, &author()), "h".to_owned()).unwrap();
+        let mut epoch = Draft::empty(EntryKind::Epoch);
+        epoch.barriers.insert(0, BarrierFacts { to: 10, counters, ..BarrierFacts::default() });
+        for (layer, rows) in ["bronze", "silver", "quarantine"].into_iter().zip(rows) {
+            epoch.staged.insert(layer.to_owned(), (layer.to_owned(), vec![staged(rows)]));
+        }
+        let entry = render(&fold, &epoch, &author());
+        fold.apply(&entry, "h".to_owned()).unwrap();
+        open_accounts(&pipeline, &fold)
+    }
+
+    #[test]
+    fn every_account_that_does_not_close_is_named() {
+        assert_eq!(open(counters(), [9, 6, 2]), Vec::<String>::new());
+        let files = |layer: &str, rows: u64, due: u64| {
+            vec![format!("the files of {layer} hold {rows} rows by their entries, the ledger says {due}")]
+        };
+        assert_eq!(open(counters(), [8, 6, 2]), files("bronze", 8, 9));
+        assert_eq!(open(counters(), [9, 7, 2]), files("silver", 7, 6));
+        assert_eq!(open(counters(), [9, 6, 0]), files("quarantine", 0, 2));
+        let off = open(Counters { filtered: 0, filtered_by_check: Default::default(), ..counters() }, [9, 6, 2]);
+        assert_eq!(off, ["partition 0 of incarnation 0 is off by 1"]);
+        let unexplained = open(Counters { filtered_by_check: Default::default(), ..counters() }, [9, 6, 2]);
+        assert!(unexplained[0].contains("don't add up"), "{unexplained:?}");
+    }
 }

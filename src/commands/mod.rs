@@ -4,6 +4,7 @@ pub mod demo;
 pub mod generate;
 pub mod inspect;
 pub mod ledger;
+mod ledger_files;
 pub mod log;
 pub mod peek;
 pub mod run;

@@ -1,6 +1,7 @@
 //! `lakeward run`: reaches what the configuration names and runs pipelines until a signal.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ const ASK: Duration = Duration::from_secs(10);
 /// Runs the pipelines until a stop signal, or until one of them ends the process.
 pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
     let pipelines = args.pipelines.iter().map(|p| builtin::load(p)).collect::<Result<Vec<_>, _>>()?;
+    refuse_twice(&pipelines)?;
     let metrics = observe::start_metrics().map_err(|e| Exit::bug(e.to_string()))?;
     let stop = crate::signal::stop_signals("the last epoch is being committed");
     let runners = prepare(&config, &args, pipelines).await?;
@@ -81,6 +83,15 @@ async fn run_all(runners: Vec<Runner>, stop: &watch::Sender<bool>, once: bool) -
         }
     });
     futures::future::join_all(running).await.into_iter().collect()
+}
+
+/// Of two pipelines of one name the second would stand by for the first for ever.
+fn refuse_twice(pipelines: &[Pipeline]) -> Result<(), Exit> {
+    let mut seen = BTreeSet::new();
+    match pipelines.iter().find(|pipeline| !seen.insert(pipeline.name.as_str())) {
+        Some(twice) => Err(Exit::usage(format!("pipeline {} is given twice; name each once", twice.name))),
+        None => Ok(()),
+    }
 }
 
 fn print_summary(pipeline: &Pipeline, summary: &Summary) {

@@ -13,10 +13,11 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, SecondsFormat};
 use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::{LayerSpec, read_rows};
-use lakeward_connect::mart::NewestRows;
+use lakeward_connect::mart::{MartError, NewestRows};
 use lakeward_core::ids::Version;
 use lakeward_core::log::LiveFile;
 use lakeward_core::pipeline::{Holds, Layer, Pipeline};
+use lakeward_core::types::{Column, DataType as Type};
 use serde_json::Value;
 
 use super::inspect::{Inspected, inspect};
@@ -75,7 +76,8 @@ fn choose<'p>(pipeline: &'p Pipeline, name: Option<&str>) -> Result<&'p Layer, E
     };
     found.ok_or_else(|| {
         let all: Vec<&str> = pipeline.layers.iter().map(|l| l.name.as_str()).collect();
-        Exit::usage(format!("pipeline {} has no such layer, only {}", pipeline.name, all.join(", ")))
+        let wanted = name.unwrap_or_default();
+        Exit::usage(format!("pipeline {} has no layer {wanted}, only {}", pipeline.name, all.join(", ")))
     })
 }
 
@@ -172,9 +174,12 @@ async fn tail_table(config: &Config, pipeline: &Pipeline, table: &str, args: &Ta
     let mart = open()().await.map_err(|e| Exit::unreachable(e.to_string()))?;
     let mut shown: Vec<Vec<Option<String>>> = Vec::new();
     loop {
-        let newest = mart.newest(pipeline, table, args.n).await.map_err(|e| Exit::failed(e.to_string()))?;
+        let newest = mart.newest(pipeline, table, args.n).await.map_err(|error| match error {
+            MartError::Config(wrong) => Exit::usage(wrong),
+            error => Exit::failed(error.to_string()),
+        })?;
         for row in newest.rows.iter().rev().filter(|row| !shown.contains(row)) {
-            println!("{}", table_line(&newest, row));
+            crate::text::say!("{}", table_line(&newest, row));
         }
         shown = newest.rows;
         if !args.follow {
@@ -184,9 +189,16 @@ async fn tail_table(config: &Config, pipeline: &Pipeline, table: &str, args: &Ta
     }
 }
 
+/// A row as a JSON object, like those of a layer.
 fn table_line(newest: &NewestRows, row: &[Option<String>]) -> String {
-    let members = newest.columns.iter().zip(row).map(|(name, value)| (name.clone(), Value::from(value.clone())));
-    Value::Object(members.collect()).to_string()
+    let json = |column: &Column, value: &Option<String>| match (value, column.ty) {
+        (None, _) => "null".to_owned(),
+        (Some(text), Type::Int32 | Type::Int64 | Type::Decimal { .. } | Type::Bool) => text.clone(),
+        (Some(text), _) => Value::from(text.as_str()).to_string(),
+    };
+    let member =
+        |(column, value): (&Column, _)| format!("{}:{}", Value::from(column.name.as_str()), json(column, value));
+    format!("{{{}}}", newest.columns.iter().zip(row).map(member).collect::<Vec<_>>().join(","))
 }
 
 #[cfg(test)]
@@ -212,5 +224,24 @@ mod tests {
         );
         let expected = r#"{"id":"a\"b","n":null,"amount":123456789012345678.90,"at":"1970-01-01T00:00:01.500000Z"}"#;
         assert_eq!(lines.unwrap(), [expected]);
+    }
+
+    #[test]
+    fn a_tables_row_is_such_an_object_too() {
+        let column = |name: &str, ty| Column::new(name, ty, true);
+        let columns = vec![
+            column("id", Type::String),
+            column("n", Type::Int64),
+            column("amount", Type::Decimal { precision: 20, scale: 2 }),
+            column("is_final", Type::Bool),
+            column("ratio", Type::Float64),
+            column("note", Type::String),
+        ];
+        let row = ["a\"b", "7", "123456789012345678.90", "true", "NaN"].map(|v| Some(v.to_owned()));
+        let row: Vec<_> = row.into_iter().chain([None]).collect();
+        let line = table_line(&NewestRows { columns, rows: vec![] }, &row);
+        let expected =
+            r#"{"id":"a\"b","n":7,"amount":123456789012345678.90,"is_final":true,"ratio":"NaN","note":null}"#;
+        assert_eq!(line, expected);
     }
 }

@@ -110,8 +110,12 @@ class Bench:
 
     def command(self, name, *arguments):
         """(exit code, output) of another command about the pipeline."""
-        process = self._process([name, self.pipeline, *arguments], {})
+        process = self.begin(name, *arguments)
         return process.code(60), process.log()
+
+    def begin(self, name, *arguments):
+        """Another command about the pipeline, as a process."""
+        return self._process([name, self.pipeline, *arguments], {})
 
     def definition(self):
         """The pipeline file's content."""

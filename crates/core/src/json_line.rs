@@ -196,6 +196,28 @@ impl Clashes {
     }
 }
 
+/// Incarnation and partition of a line that `write_coordinates` began; `None` for any other line.
+#[must_use]
+pub fn source_of_line(line: &[u8]) -> Option<(i32, i32)> {
+    // Kafka allows neither quotes nor commas in a topic's name.
+    let (_, rest) = member(line.strip_prefix(b"{")?, Coordinate::Topic)?;
+    let (partition, rest) = member(rest, Coordinate::Partition)?;
+    let (_, rest) = member(rest, Coordinate::Offset)?;
+    let (incarnation, _) = member(rest, Coordinate::Incarnation)?;
+    Some((incarnation.parse().ok()?, partition.parse().ok()?))
+}
+
+/// The value of the coordinate that `rest` begins with, and what is behind its comma.
+fn member(rest: &[u8], coordinate: Coordinate) -> Option<(&str, &[u8])> {
+    let mut name = rest.strip_prefix(b"\"")?;
+    while let Some(less) = name.strip_prefix(b"_") {
+        name = less;
+    }
+    let value = name.strip_prefix(coordinate.name().as_bytes())?.strip_prefix(b"\":")?;
+    let (value, behind) = value.split_at_checked(value.iter().position(|&byte| byte == b',')?)?;
+    Some((std::str::from_utf8(value).ok()?, behind.get(1..)?))
+}
+
 /// Writes `text` as a JSON string.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
@@ -351,5 +373,24 @@ mod tests {
             assert_eq!(written(|out| clashes.write_name(out, Coordinate::Topic)), format!("\"{expected}\":"));
         }
         assert_eq!(written(|out| clashes.write_name(out, Coordinate::Offset)), "\"offset\":");
+    }
+
+    #[test]
+    fn a_line_tells_where_its_record_came_from_and_any_other_line_does_not() {
+        let mut batch = RawBatch::new(7, 42);
+        batch.push(42, 0, Some(b"k"), Some(b"{}"), None);
+        let mut clashes = Clashes::default();
+        ["topic", "partition", "_partition"].iter().for_each(|name| clashes.add(Clashes::of(name)));
+        for clashes in [Clashes::default(), clashes] {
+            let mut line = Vec::new();
+            let context = LineContext::new("orders.eu-1", 3, 0);
+            context.write_coordinates(&mut line, &batch, &batch.records[0], clashes);
+            assert_eq!(source_of_line(&line), Some((3, 7)), "{}", String::from_utf8_lossy(&line));
+        }
+        for line in
+            ["", "{}", "{\"topic\":\"t\"}", "{\"partition\":1,\"topic\":\"t\",\"offset\":1,\"kafka_incarnation\":0,"]
+        {
+            assert_eq!(source_of_line(line.as_bytes()), None, "{line}");
+        }
     }
 }

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode::Reason;
+use crate::pipeline::Holds;
+
 /// The outcomes of a stretch of one partition's records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
@@ -67,6 +70,30 @@ impl Counters {
     pub fn is_balanced(&self) -> bool {
         self.balance() == 0
     }
+
+    /// Whether what explains the outcomes adds up to them: reasons to quarantined, checks to filtered.
+    #[must_use]
+    pub fn is_explained(&self) -> bool {
+        let sum = |by: &BTreeMap<String, u64>| by.values().sum::<u64>();
+        sum(&self.by_reason) == self.quarantined && sum(&self.filtered_by_check) == self.filtered
+    }
+
+    /// The rows or lines that a layer must hold of these records (I3, I4); `None` for one that holds no records.
+    #[must_use]
+    pub fn due_in(&self, holds: &Holds) -> Option<u64> {
+        match holds {
+            Holds::Records => Some(self.records.saturating_sub(self.no_objects())),
+            Holds::Rejects => Some(self.quarantined),
+            Holds::Rows { .. } => Some(self.kept),
+            Holds::FinalWindows { .. } => None,
+        }
+    }
+
+    /// Records that are no JSON object.
+    fn no_objects(&self) -> u64 {
+        let of = |reason: &Reason| self.by_reason.get(reason.as_str()).copied().unwrap_or(0);
+        Reason::ALL.iter().filter(|reason| reason.is_no_object()).map(of).sum()
+    }
 }
 
 /// Counts one more under `name`.
@@ -102,6 +129,19 @@ mod tests {
         assert!(counters.is_balanced());
         counters.kept = 5;
         assert_eq!(counters.balance(), -1);
+    }
+
+    #[test]
+    fn each_record_is_in_bronze_or_if_it_is_no_object_in_quarantine_only() {
+        let by_reason = |n: &[(&str, u64)]| n.iter().map(|&(reason, n)| (reason.to_owned(), n)).collect();
+        let mut counters = Counters { records: 10, kept: 4, quarantined: 5, tombstones: 1, ..Counters::default() };
+        counters.by_reason = by_reason(&[("NOT_JSON", 2), ("TOO_LARGE", 1), ("WRONG_TYPE", 2)]);
+        let due = |holds| counters.due_in(&holds);
+        assert_eq!((due(Holds::Records), due(Holds::Rejects)), (Some(7), Some(5)));
+        assert_eq!((due(Holds::Rows { partition_by: vec![] }), due(Holds::FinalWindows { kpi: 0 })), (Some(4), None));
+        assert!(counters.is_explained());
+        counters.by_reason.remove("NOT_JSON");
+        assert!(!counters.is_explained());
     }
 
     #[test]

@@ -24,8 +24,11 @@ use crate::run::Runner;
 /// Rates are means over this time.
 const RATE_OVER: Duration = Duration::from_secs(3);
 
-/// KPI rows on the screen.
-const ROWS: u32 = 8;
+/// KPI rows on the screen, where it has lines for them.
+const ROWS: u32 = 20;
+
+/// Columns about the row itself, and one that follows from the window's start.
+const UNSHOWN: [&str; 3] = ["window_end", "processing_timestamp", "revision"];
 
 /// Sources of the picture.
 pub struct Gather {
@@ -126,14 +129,14 @@ impl Gather {
         actors
     }
 
-    /// The newest rows of the first KPI's table, without the columns that are about the row itself.
+    /// The newest rows of the first KPI's table, without the columns that say little.
     async fn newest(&self) -> Option<Table> {
         let table = self.pipeline.kpis.iter().find_map(|k| k.mart.as_ref())?;
         let newest = self.mart.as_ref()?.newest(&self.pipeline, &table.table, ROWS).await.ok()?;
         let shown: Vec<usize> = (0..newest.columns.len())
-            .filter(|i| newest.columns.get(*i).is_some_and(|c| c != "processing_timestamp" && c != "revision"))
+            .filter(|i| newest.columns.get(*i).is_some_and(|c| !UNSHOWN.contains(&c.name.as_str())))
             .collect();
-        let is_time = |i: usize| table.columns.get(i).is_some_and(|c| c.column.ty == DataType::Timestamp);
+        let is_time = |i: usize| newest.columns.get(i).is_some_and(|c| c.ty == DataType::Timestamp);
         let cell = |row: &[Option<String>], i: usize| {
             let text = row.get(i).cloned().flatten().unwrap_or_default();
             // The time of day is enough on a screen.
@@ -141,7 +144,7 @@ impl Gather {
         };
         Some(Table {
             name: table.table.clone(),
-            columns: shown.iter().filter_map(|&i| newest.columns.get(i).cloned()).collect(),
+            columns: shown.iter().filter_map(|&i| newest.columns.get(i).map(|c| c.name.clone())).collect(),
             rows: newest.rows.iter().map(|row| shown.iter().map(|&i| cell(row, i)).collect()).collect(),
         })
     }

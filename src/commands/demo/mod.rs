@@ -3,6 +3,7 @@
 //! It runs what `lakeward run` runs, wired the same; only Kafka is librdkafka's mock, and times are short so that
 //! windows close while somebody looks.
 
+mod fit;
 mod folder;
 mod gather;
 mod setting;
@@ -58,7 +59,7 @@ pub async fn demo(args: DemoArgs) -> Result<(), Exit> {
     // The mock tells no id of its topic, and its topic is a new one each time.
     runner.topic_id = Some(format!("demo-{:016x}", rand::random::<u64>()));
     let earlier = newest(&runner, &pipeline).await?;
-    print!("{}", view::introduction(&pipeline, &folder.path, &changes, args.events_per_second, earlier.as_ref()));
+    print!("{}", view::introduction(&pipeline, &args.dir, &changes, args.events_per_second, earlier.as_ref()));
 
     let feed = feed(&config, &runner, &spec, args.events_per_second)?;
     let log = runner.lake.clone();
@@ -69,8 +70,8 @@ pub async fn demo(args: DemoArgs) -> Result<(), Exit> {
     {
         println!("\nrows of closed windows: {}", closed_rows(&pipeline, &fold));
     }
-    let closed = ledger(&config, &file, false).await;
-    print!("{}", view::farewell(&pipeline, &folder.path));
+    let closed = ledger(&config, &file, false, false).await;
+    print!("{}", view::farewell(&pipeline, &args.dir));
     drop(kafka);
     closed
 }

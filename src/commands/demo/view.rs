@@ -12,6 +12,7 @@ use lakeward_core::log::Fold;
 use lakeward_core::pipeline::{Encoding, Holds, Pipeline};
 use tokio::sync::watch;
 
+use super::fit::{Size, folded, wrapped};
 use super::folder::CONFIG;
 use super::gather::Gather;
 
@@ -21,8 +22,8 @@ const PICTURE_EVERY: Duration = Duration::from_millis(500);
 /// Pictures per plain line.
 const PLAIN_EVERY: u32 = 4;
 
-/// Longest cell of a table.
-const CELL: usize = 19;
+/// A terminal that does not tell its size.
+const USUAL: Size = Size { columns: 80, lines: 24 };
 
 /// The state of the demo.
 #[derive(Clone, Debug, Default)]
@@ -82,12 +83,18 @@ pub async fn show(mut gather: Gather, plain: bool, mut over: watch::Receiver<boo
         tokio::select! { _ = tick.tick() => {}, _ = over.changed() => {} }
         let picture = gather.look().await;
         if on_terminal {
-            drawn = redraw(&render(&picture), drawn);
+            drawn = redraw(&render(&picture, terminal()), drawn);
         } else if count.is_multiple_of(PLAIN_EVERY) {
             println!("{}", plain_line(&picture));
         }
         count = count.wrapping_add(1);
     }
+}
+
+/// Asked for each picture: people resize.
+fn terminal() -> Size {
+    terminal_size::terminal_size()
+        .map_or(USUAL, |(columns, lines)| Size { columns: columns.0.into(), lines: lines.0.into() })
 }
 
 /// Draws over the `drawn` lines of the last picture; the number of lines drawn.
@@ -106,39 +113,28 @@ fn redraw(text: &str, drawn: usize) -> usize {
     text.lines().count()
 }
 
-fn render(p: &Picture) -> String {
-    let mut out = String::new();
-    let waiting = p.sent.saturating_sub(p.read);
-    let _ = writeln!(
-        out,
-        "\n{:>4} s   into Kafka {} ({}/s)   read {} ({}/s)   lag {waiting}   committed version {}",
-        p.elapsed.as_secs(),
-        p.sent,
-        p.sent_rate,
-        p.read,
-        p.read_rate,
-        version(p.version)
-    );
-    let _ = writeln!(out, "ledger   {}", ledger_line(&p.counters));
-    let layers = p.layers.iter().map(|l| format!("{} {} rows in {} files", l.name, l.rows, l.files));
-    let _ = writeln!(out, "lake     {}", layers.collect::<Vec<_>>().join("   "));
-    let _ = writeln!(out, "actors   {}", actors_line(&p.actors));
+fn render(p: &Picture, size: Size) -> String {
+    let line = |label: &str, pieces: &[String], gap: &str| wrapped(label, pieces, gap, size.columns);
+    let now = [
+        format!("into Kafka {} ({}/s)", p.sent, p.sent_rate),
+        format!("read {} ({}/s)", p.read, p.read_rate),
+        format!("lag {}", p.sent.saturating_sub(p.read)),
+        format!("committed version {}", version(p.version)),
+    ];
+    let layers: Vec<String> =
+        p.layers.iter().map(|l| format!("{} {} rows in {} files", l.name, l.rows, l.files)).collect();
+    let mut out = String::from("\n");
+    out.push_str(&line(&format!("{:>4} s   ", p.elapsed.as_secs()), &now, "   "));
+    out.push_str(&line("ledger   ", &ledger_terms(&p.counters), " "));
+    out.push_str(&line("lake     ", &layers, "   "));
+    out.push_str(&line("actors   ", &actors_list(&p.actors), " "));
     if let Some(table) = &p.newest {
         let _ = writeln!(out, "\n{}, newest rows", table.name);
-        render_table(&mut out, table);
+        // The cursor stays in the line below the picture.
+        let lines = size.lines.saturating_sub(out.lines().count() + 1);
+        out.push_str(&folded(table, Size { lines, ..size }));
     }
     out
-}
-
-fn render_table(out: &mut String, table: &Table) {
-    let all = || std::iter::once(&table.columns).chain(&table.rows);
-    let cell = |text: &String| text.chars().take(CELL).collect::<String>();
-    let width = |i: usize| all().filter_map(|r| r.get(i)).map(|c| cell(c).chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..table.columns.len()).map(width).collect();
-    for row in all() {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(c, &w)| format!("{:<w$}", cell(c))).collect();
-        let _ = writeln!(out, "  {}", cells.join("  ").trim_end());
-    }
 }
 
 fn plain_line(p: &Picture) -> String {
@@ -151,8 +147,8 @@ fn plain_line(p: &Picture) -> String {
         p.read_rate,
         p.sent.saturating_sub(p.read),
         version(p.version),
-        ledger_line(&p.counters),
-        actors_line(&p.actors)
+        ledger_terms(&p.counters).join(" "),
+        actors_list(&p.actors).join(" ")
     );
     if let Some((table, row)) = p.newest.as_ref().and_then(|t| Some((t, t.rows.first()?))) {
         let cells: Vec<String> = table.columns.iter().zip(row).map(|(name, value)| format!("{name}={value}")).collect();
@@ -165,20 +161,28 @@ fn version(version: Option<Version>) -> String {
     version.map_or_else(|| "-".to_owned(), |v| v.to_string())
 }
 
-fn ledger_line(c: &Counters) -> String {
+/// The balance, term by term.
+fn ledger_terms(c: &Counters) -> Vec<String> {
     let late: u64 = c.late.values().sum();
-    let balance = if c.is_balanced() { "closed".to_owned() } else { format!("OPEN by {}", c.balance()) };
-    format!(
-        "{} read = {} kept + {} filtered + {} duplicate + {} quarantined + {} tombstones, {balance}; {late} late",
-        c.records, c.kept, c.filtered, c.duplicate, c.quarantined, c.tombstones
-    )
+    let balance = if c.is_balanced() { "closed;".to_owned() } else { format!("OPEN by {};", c.balance()) };
+    vec![
+        format!("{} read =", c.records),
+        format!("{} kept +", c.kept),
+        format!("{} filtered +", c.filtered),
+        format!("{} duplicate +", c.duplicate),
+        format!("{} quarantined +", c.quarantined),
+        format!("{} tombstones,", c.tombstones),
+        balance,
+        format!("{late} late"),
+    ]
 }
 
-fn actors_line(actors: &BTreeMap<&'static str, usize>) -> String {
-    if actors.is_empty() {
-        return "none".to_owned();
-    }
-    actors.iter().map(|(kind, n)| format!("{n} {kind}")).collect::<Vec<_>>().join(", ")
+fn actors_list(actors: &BTreeMap<&'static str, usize>) -> Vec<String> {
+    let Some((last, others)) = actors.iter().collect::<Vec<_>>().split_last().map(|(l, o)| (*l, o.to_vec())) else {
+        return vec!["none".to_owned()];
+    };
+    let others = others.iter().map(|(kind, n)| format!("{n} {kind},"));
+    others.chain([format!("{} {}", last.1, last.0)]).collect()
 }
 
 /// What is going to happen.
@@ -191,17 +195,17 @@ pub fn introduction(
 ) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "lakeward demo: {} at {per_second} records/s, 1 % of them broken on purpose", pipeline.name);
-    let _ = writeln!(out, "demo settings of the event time: {}", changes.join(", "));
+    let _ = writeln!(out, "event time in this demo: {}", changes.join(", "));
     let _ = writeln!(
         out,
-        "Kafka inside this process; lake {0}/lake, mart {0}/mart.db, log {0}/lakeward.log",
+        "Kafka inside this process\nlake  {0}/lake\nmart  {0}/mart.db\nlog   {0}/lakeward.log",
         dir.display()
     );
     if let Some(fold) = earlier {
         let next = fold.partitions.values().map(|p| p.incarnation).max().unwrap_or(0) + 1;
         let _ = writeln!(
             out,
-            "an earlier demo left version {} here; its topic is gone, this run's topic is accepted as incarnation {next} \
+            "an earlier demo left version {} here; its topic is gone, this run's topic is accepted\nas incarnation {next} \
              (--fresh starts anew)",
             fold.version
         );
@@ -223,7 +227,7 @@ pub fn farewell(pipeline: &Pipeline, dir: &Path) -> String {
         let files = format!("{dir}/lake/{}/**/*.parquet", layer.path);
         let _ = writeln!(out, "  duckdb -c \"SELECT count(*) FROM read_parquet('{files}', hive_partitioning = true)\"");
     }
-    for command in ["ledger", "log", "tail"] {
+    for command in ["ledger --files", "log", "tail"] {
         let _ = writeln!(out, "  lakeward --config {dir}/{CONFIG} {command} {dir}/pipeline.toml");
     }
     out
@@ -250,9 +254,25 @@ mod tests {
         }
     }
 
+    const WIDE: Size = Size { columns: 200, lines: 50 };
+
+    #[test]
+    fn the_picture_fits_its_terminal() {
+        let mut picture = picture();
+        let rows = (0..20).map(|_| vec!["10:00:00".to_owned(), "Sports & Outdoors".to_owned()]).collect();
+        picture.newest =
+            Some(Table { name: "t".to_owned(), columns: vec!["start".to_owned(), "shop".to_owned()], rows });
+        for (columns, lines) in [(80, 24), (40, 24), (120, 16)] {
+            let text = render(&picture, Size { columns, lines });
+            assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}: {text}");
+            assert!(text.lines().count() < lines, "{lines}: {text}");
+            assert!(text.contains("2 quarantined") && text.contains("committed version 5"), "{text}");
+        }
+    }
+
     #[test]
     fn the_picture_says_rates_lag_version_ledger_actors_and_rows() {
-        let text = render(&picture());
+        let text = render(&picture(), WIDE);
         for part in ["into Kafka 120 (10/s)", "lag 10", "version 5", "2 quarantined", "closed", "7 kpi, 3 partition"] {
             assert!(text.contains(part), "{part}: {text}");
         }

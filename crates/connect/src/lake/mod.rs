@@ -193,7 +193,7 @@ impl Lake {
         }
     }
 
-    /// Puts `bytes` under `path`, whatever was there. For hints only (head, lease): readers see the old or the new
+    /// Puts `bytes` under `path`, whatever was there. For hints only, such as the lease: readers see the old or the new
     /// bytes, never a mix, but a power cut may bring the old ones back.
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), LakeError> {
         path::check(self.store(), path)?;

@@ -17,6 +17,9 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            return write!(f, "{}: {}", self.store, self.detail);
+        }
         write!(f, "`{}` in {}: {}", self.path, self.store, self.detail)
     }
 }

@@ -3,6 +3,7 @@
 //! Promises: files hold exactly the rows appended, once; all files of a layer share one readable schema (I22); final
 //! names and versions appear nowhere here. Deliberately knows no layer by name: encoding and schema are values.
 
+mod count;
 mod encode;
 mod epoch_files;
 mod leaf;
@@ -19,6 +20,7 @@ mod layer_tests;
 use thiserror::Error;
 
 pub use self::{
+    count::{FileContent, file_content},
     epoch_files::EpochFiles,
     leaf::{LeafError, MAX_VALUE_BYTES, NULL_VALUE, read_leaf_values},
     read::{read_parquet, read_rows},

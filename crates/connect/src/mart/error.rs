@@ -7,7 +7,7 @@ use thiserror::Error;
 pub enum MartError {
     /// The mart doesn't answer, or broke off: try again with back-off. The effect of what was under way is unknown
     /// and will be seen in the fences.
-    #[error("{mart} can't be reached while {doing}: {cause}; it is tried again until the mart answers")]
+    #[error("{mart} can't be reached while {doing}: {cause}")]
     Unreachable {
         /// The mart without secrets.
         mart: String,

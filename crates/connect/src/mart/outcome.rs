@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::types::Column;
 
 /// Where the reign of a claim ended for (claim, incarnation, partition): the `to` of the last entry before the next
 /// claim entry, or the head's where no claim followed; 0 for a partition that the log did not know then (F2).
@@ -159,8 +160,9 @@ pub struct TableStatus {
 /// Rows of a table as the mart shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewestRows {
-    /// Names of the columns.
-    pub columns: Vec<String>,
-    /// The rows, newest first; a value per column, `None` for NULL.
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// The rows, newest first; a value per column, `None` for NULL. Alike in every mart: times as ISO 8601 in UTC with
+    /// microseconds, `true` and `false`, decimals with all their digits.
     pub rows: Vec<Vec<Option<String>>>,
 }

@@ -80,6 +80,19 @@ impl Reason {
         Self::Overflow,
     ];
 
+    /// Whether the payload is no JSON object that this program reads: such a record is in Quarantine only, any other
+    /// one in Bronze too (I4).
+    #[must_use]
+    pub fn is_no_object(self) -> bool {
+        match self {
+            Self::NotUtf8 | Self::Bom | Self::Empty | Self::Truncated | Self::NotJson | Self::NotAnObject => true,
+            Self::TrailingData | Self::DuplicateKey | Self::TooDeep | Self::TooLarge => true,
+            Self::MissingField | Self::WrongType | Self::OutOfRange | Self::TooManyDigits | Self::BadDate => false,
+            Self::BadTimestamp | Self::NoTimestamp | Self::Future | Self::KeyTooLarge | Self::Check => false,
+            Self::Overflow => false,
+        }
+    }
+
     /// The code, as Quarantine, metrics and the ledger spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

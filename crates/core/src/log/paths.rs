@@ -60,12 +60,6 @@ impl LogPaths {
         format!("{}/checkpoint", self.root)
     }
 
-    /// The hint of the head; never trusted (L5).
-    #[must_use]
-    pub fn head_hint(&self) -> String {
-        format!("{}/head", self.root)
-    }
-
     /// The owner's lease, a hint (O2).
     #[must_use]
     pub fn lease(&self) -> String {

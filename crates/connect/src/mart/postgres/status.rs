@@ -1,7 +1,7 @@
 //! What a Postgres mart holds, and emptying it.
 
 use lakeward_core::ids::EventTime;
-use lakeward_core::types::DataType;
+use lakeward_core::types::{Column, DataType};
 use tokio_postgres::Transaction;
 
 use super::super::plan::{Plan, Table};
@@ -51,8 +51,8 @@ pub(super) async fn newest(
     let mut session = sessions.take().await?;
     let tx = sessions.begin(&mut session, None, Limit::Usual).await?;
     if exists(&tx, &table.name).await? {
-        newest.columns = table.columns.iter().map(|c| c.name.clone()).collect();
-        let columns = newest.columns.iter().map(|c| format!("{}::text", quoted(c))).collect::<Vec<_>>().join(", ");
+        newest.columns.clone_from(&table.columns);
+        let columns = table.columns.iter().map(as_text).collect::<Vec<_>>().join(", ");
         let of_table = |name: &str| format!("shown.{}", quoted(name));
         let order = Plan::newest_first(table, time, of_table).replace(" DESC", " DESC NULLS LAST");
         let sql = format!("SELECT {columns} FROM {} AS shown ORDER BY {order} LIMIT $1", quoted(&table.name));
@@ -63,6 +63,14 @@ pub(super) async fn newest(
     tx.rollback().await?;
     session.busy = false;
     Ok(newest)
+}
+
+fn as_text(column: &Column) -> String {
+    let name = quoted(&column.name);
+    match column.ty {
+        DataType::Timestamp => format!("to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"),
+        _ => format!("{name}::text"),
+    }
 }
 
 /// See `Mart::clear`.

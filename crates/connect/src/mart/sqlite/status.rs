@@ -1,7 +1,7 @@
 //! What an SQLite mart holds, and emptying it.
 
 use lakeward_core::ids::EventTime;
-use lakeward_core::types::DataType;
+use lakeward_core::types::{Column, DataType};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::super::plan::{Plan, Table};
@@ -39,8 +39,8 @@ pub(super) fn newest(
     if kind(connection, &raw_name(table))?.is_none() {
         return Ok(newest);
     }
-    newest.columns = table.columns.iter().map(|c| c.name.clone()).collect();
-    let columns = newest.columns.iter().map(|c| format!("CAST({} AS TEXT)", quoted(c))).collect::<Vec<_>>().join(", ");
+    newest.columns.clone_from(&table.columns);
+    let columns = table.columns.iter().map(as_text).collect::<Vec<_>>().join(", ");
     let order = Plan::newest_first(table, time, quoted);
     let sql = format!("SELECT {columns} FROM {} ORDER BY {order} LIMIT ?1", quoted(&table.name));
     let mut statement = connection.prepare_cached(&sql)?;
@@ -49,6 +49,14 @@ pub(super) fn newest(
         newest.rows.push((0..newest.columns.len()).map(|i| row.get(i)).collect::<Result<_, _>>()?);
     }
     Ok(newest)
+}
+
+fn as_text(column: &Column) -> String {
+    let name = quoted(&column.name);
+    match column.ty {
+        DataType::Bool => format!("CASE {name} WHEN 0 THEN 'false' WHEN 1 THEN 'true' END"),
+        _ => format!("CAST({name} AS TEXT)"),
+    }
 }
 
 /// See `Mart::clear`.
