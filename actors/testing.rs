@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod mart;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn on_a_paused_clock(test: impl Future<Output = ()>) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     System::with_tokio_rt(runtime).block_on(test);
+}
+
+/// Runs a test whose actors work with a database: that has a thread of its own, which no paused clock waits for.
+pub fn beside_a_database(test: impl Future<Output = ()>) {
+    System::new().block_on(test);
 }
 
 /// The paused clock, as actors see it.
