@@ -182,7 +182,7 @@ fn live_values_are_held_back_until_the_partitions_have_passed_what_was_shown_bef
         until("the mart is claimed again", || bench.mart.opened() == 2 && bench.done().is_some()).await;
         bench.show(&[(1, 1)]).await;
         pass(TICK * 5).await;
-        assert_eq!(bench.mart.kpi().await, [FIRST_LIVE]);
+        assert_eq!(bench.mart.kpi(), [FIRST_LIVE]);
         bench.board.partitions().insert(0, state(9));
         bench.show(&[(1, 2), (3, 1)]).await;
         bench.mart.until_kpi(&[FIRST_LIVE, THIRD_LIVE]).await;

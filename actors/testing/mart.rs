@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use lakeward_connect::layer::{AppendMeta, EpochFiles, LayerSpec, ParquetSpec};
-use lakeward_connect::mart::{Claimed, Mart, MartContext, MartError, MartOptions, NewestRows};
+use lakeward_connect::mart::{Claimed, Mart, MartContext, MartError, MartOptions};
 use lakeward_core::ids::Epoch;
 use lakeward_core::kpi::{Windows, gold_batch};
 use lakeward_core::log::{BarrierFacts, StagedFile};
@@ -34,6 +34,7 @@ pub struct MartBench {
     windows: Windows,
     epoch: Epoch,
     url: String,
+    eye: rusqlite::Connection,
     _folder: tempfile::TempDir,
 }
 
@@ -49,13 +50,16 @@ pub async fn mart_bench(partitions: &[i32]) -> MartBench {
     let ground = ground(partitions).await;
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/mart.db", folder.path().display());
+    let eye = rusqlite::Connection::open(folder.path().join("mart.db")).unwrap();
+    eye.busy_timeout(PATIENCE).unwrap();
+    let _: String = eye.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
     let (openings, opened): (Arc<Mutex<VecDeque<Opening>>>, Arc<Mutex<u32>>) = Default::default();
     let head = Head { fold: Arc::new(ground.fold.clone()), epochs: Arc::default() };
     let steps = partitions.iter().map(|&p| (p, step(p))).collect();
     let windows = Windows::new(&pipeline().kpis[0], EventTime::MIN);
     let head = watch::channel(head).0;
     let link = link(&ground, &head, &url, &openings, &opened);
-    MartBench { ground, link, openings, opened, head, steps, windows, epoch: Epoch(0), url, _folder: folder }
+    MartBench { ground, link, openings, opened, head, steps, windows, epoch: Epoch(0), url, eye, _folder: folder }
 }
 
 fn link(
@@ -185,7 +189,7 @@ impl MartBench {
 
     /// Somebody else takes the mart over.
     pub async fn taken_over(&self, claim: u64) {
-        let mart = self.other_hand().await;
+        let mart = Mart::open(&self.url, MartOptions::default()).await.unwrap();
         let context = MartContext::new(&pipeline(), "log-a", Version(claim)).unwrap();
         let claimed = mart.claim(&context, Arc::new(|_, _, _| 0), &[]).await.unwrap();
         assert!(matches!(claimed, Claimed::Held { .. }));
@@ -193,67 +197,50 @@ impl MartBench {
 
     /// Somebody runs SQL on the database.
     pub fn sql(&self, statement: &str) {
-        let path = self.url.strip_prefix("sqlite://").unwrap();
-        let connection = rusqlite::Connection::open(path).unwrap();
-        connection.busy_timeout(PATIENCE).unwrap();
-        connection.execute_batch(statement).unwrap();
+        self.eye.execute_batch(statement).unwrap();
     }
 
-    async fn other_hand(&self) -> Mart {
-        Mart::open(&self.url, MartOptions::default()).await.unwrap()
+    /// Partition and offset of the rows in the table, in order; none while there is no table.
+    pub fn table(&self) -> Vec<(i32, i64)> {
+        let sql = "SELECT kafka_partition, kafka_offset FROM things ORDER BY 1, 2";
+        self.read(sql, |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// Partition and offset of the rows in the table, in order; `None` while there is no table.
-    pub async fn table(&self) -> Vec<(i32, i64)> {
-        let newest = self.newest("things").await;
-        let at = |name: &str| newest.columns.iter().position(|c| c == name).unwrap();
-        let number = |row: &[Option<String>], name: &str| row[at(name)].as_ref().unwrap().parse::<i64>().unwrap();
-        let rows = newest.rows.iter();
-        let mut found: Vec<_> = rows
-            .map(|row| (i32::try_from(number(row, "kafka_partition")).unwrap(), number(row, "kafka_offset")))
-            .collect();
-        found.sort_unstable();
-        found
+    /// Window, count and finality of the KPI's rows, in order.
+    pub fn kpi(&self) -> Vec<String> {
+        let sql = "SELECT window_start || ' ' || things || CASE WHEN is_final THEN ' final' ELSE ' live' END \
+                   FROM per_minute ORDER BY 1";
+        self.read(sql, |row| row.get(0))
     }
 
-    /// Minute, count and finality of the KPI's rows, in order.
-    pub async fn kpi(&self) -> Vec<String> {
-        let newest = self.newest("per_minute").await;
-        let at = |name: &str| newest.columns.iter().position(|c| c == name).unwrap();
-        let text = |row: &[Option<String>], name: &str| row[at(name)].clone().unwrap_or_default();
-        let line = |row: &Vec<Option<String>>| {
-            let state = if matches!(text(row, "is_final").as_str(), "1" | "true") { "final" } else { "live" };
-            format!("{} {} {state}", text(row, "window_start"), text(row, "things"))
-        };
-        let mut lines: Vec<String> = newest.rows.iter().map(line).collect();
-        lines.sort_unstable();
-        lines
-    }
-
-    async fn newest(&self, table: &str) -> NewestRows {
-        self.other_hand().await.newest(&pipeline(), table, 1_000).await.unwrap_or_default()
+    /// Readers don't stand in a writer's way.
+    fn read<T>(&self, sql: &str, of: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+        let Ok(mut statement) = self.eye.prepare(sql) else { return Vec::new() };
+        statement.query_map([], of).and_then(Iterator::collect).unwrap_or_default()
     }
 
     /// Waits until the table of rows holds exactly these offsets of each partition.
     pub async fn until_table(&self, expected: &[(i32, std::ops::Range<i64>)]) {
         let expected: Vec<(i32, i64)> = expected.iter().flat_map(|(p, r)| r.clone().map(|o| (*p, o))).collect();
-        let started = Instant::now();
-        while self.table().await != expected {
-            assert!(started.elapsed() < PATIENCE, "the table holds {:?}", self.table().await);
-            settle().await;
-        }
+        until_same(&expected, || self.table()).await;
     }
 
     /// Waits until the KPI's table holds exactly these rows.
     pub async fn until_kpi(&self, expected: &[&str]) {
-        let started = Instant::now();
-        while self.kpi().await != expected {
-            assert!(started.elapsed() < PATIENCE, "the table holds {:?}", self.kpi().await);
-            settle().await;
-        }
+        let expected: Vec<String> = expected.iter().map(|row| (*row).to_owned()).collect();
+        until_same(&expected, || self.kpi()).await;
     }
 
     pub fn opened(&self) -> u32 {
         *self.opened.lock().unwrap()
+    }
+}
+
+async fn until_same<T: PartialEq + std::fmt::Debug>(expected: &[T], found: impl Fn() -> Vec<T>) {
+    let started = Instant::now();
+    while found() != expected {
+        assert!(started.elapsed() < PATIENCE, "the table holds {:?}", found());
+        tokio::task::spawn_blocking(std::thread::yield_now).await.unwrap();
+        settle().await;
     }
 }
