@@ -234,6 +234,7 @@ fn a_mart_that_panics_is_followed_by_another_that_shows_every_row_and_the_claim_
             bench.send(&records(0, offset, &[1])).await;
         }
         bench.start(Joined::Midway);
+        until("it is at the head", || bench.done() == Some(Version(0))).await;
         // Partition 1 passed the barrier of epoch 0 before: this barrier is torn.
         bench.send(&records(1, 0, &[1])).await;
         bench.barrier(0, 0).await;
