@@ -567,3 +567,6 @@ impl Handler<Envelope<CommitMsg>> for CommitActor {
         self.progress(ctx);
     }
 }
+
+#[cfg(test)]
+mod tests;

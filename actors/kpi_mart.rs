@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::commit::Head;
 use crate::kit::{Board, Cause, Clock, Envelope, Inlet, Sentinel, Weight};
-use crate::mart_link::{BACK_OFF, FinalsOutcome, LinkError, MartLink, Trouble};
+use crate::mart_link::{BackOff, FinalsOutcome, LinkError, MartLink, Trouble};
 
 /// What the KpiMart is told by KpiActors.
 #[derive(Debug)]
@@ -43,7 +43,11 @@ pub struct KpiMart {
     waiting: BTreeMap<(EventTime, Box<[u8]>), WindowRow>,
     applied: Option<Version>,
     reflected: Option<BTreeMap<i32, i64>>,
+    /// How often the table had been found empty when this follower first wrote to it.
+    found_empty: Option<u64>,
     busy: bool,
+    back_off: BackOff,
+    reopen: bool,
     board: Board,
     clock: Clock,
     inlet: Inlet,
@@ -79,7 +83,10 @@ impl KpiMart {
             waiting: BTreeMap::new(),
             applied: None,
             reflected: None,
+            found_empty: None,
             busy: false,
+            back_off: BackOff::default(),
+            reopen: false,
             board,
             clock,
             inlet: Inlet::default(),
@@ -91,8 +98,11 @@ impl KpiMart {
         if self.busy {
             return;
         }
+        if self.found_empty.is_some_and(|before| before != self.link.found_empty(self.kpi)) {
+            return self.begin_again(ctx);
+        }
         let head = self.head.borrow().fold.version;
-        if self.reflected.is_none() || self.applied.is_none_or(|done| done < head) {
+        if self.reopen || self.reflected.is_none() || self.applied.is_none_or(|done| done < head) {
             self.catch_up(ctx);
         } else if !self.waiting.is_empty() && self.has_caught_up() {
             self.show(ctx);
@@ -116,30 +126,49 @@ impl KpiMart {
         self.busy = true;
         let (link, kpi) = (Arc::clone(&self.link), self.kpi);
         let fold = Arc::clone(&self.head.borrow().fold);
-        let from = self.applied;
+        let (from, reopen, before) = (self.applied, self.reopen, self.found_empty);
         let work = async move {
-            link.connect().await?;
-            link.apply_finals(kpi, from, &fold).await
-        };
-        let done = |result: Result<FinalsOutcome, LinkError>, actor: &mut Self, ctx: &mut Context<Self>| {
-            actor.busy = false;
-            match result {
-                Ok(FinalsOutcome::Applied { version, reflected }) => actor.caught_up(version, reflected),
-                Ok(FinalsOutcome::Fenced { claim }) => actor.end(Cause::Fenced(claim), ctx),
-                Err(error) => actor.trouble(&error, ctx),
+            if reopen {
+                link.reopen().await?
+            } else {
+                link.connect().await?
             }
+            let now = link.found_empty(kpi);
+            if before.is_some_and(|before| before != now) {
+                return Ok(None);
+            }
+            Ok(Some((now, link.apply_finals(kpi, from, &fold).await?)))
         };
+        let done =
+            |result: Result<Option<(u64, FinalsOutcome)>, LinkError>, actor: &mut Self, ctx: &mut Context<Self>| {
+                actor.busy = false;
+                match result {
+                    Ok(Some((found_empty, FinalsOutcome::Applied { version, reflected }))) => {
+                        actor.found_empty.get_or_insert(found_empty);
+                        actor.caught_up(version, reflected);
+                    }
+                    Ok(Some((_, FinalsOutcome::Fenced { claim }))) => actor.end(Cause::Fenced(claim), ctx),
+                    Ok(None) => actor.begin_again(ctx),
+                    Err(error) => actor.trouble(&error, ctx),
+                }
+            };
         ctx.spawn(work.into_actor(self).map(done));
     }
 
     fn caught_up(&mut self, version: Version, reflected: BTreeMap<i32, i64>) {
         self.applied = Some(version);
         self.reflected.get_or_insert(reflected);
+        self.back_off.reset();
+        self.reopen = false;
         self.board.follower_done(&self.name, version);
-        let fold = Arc::clone(&self.head.borrow().fold);
+        self.drop_closed();
+    }
+
+    /// Live values of closed windows are no previews any more. While the mart is away nothing else takes them out.
+    fn drop_closed(&mut self) {
+        let g = self.head.borrow().fold.g;
         if let Some(kpi) = self.link.pipeline().kpis.get(self.kpi) {
-            self.waiting
-                .retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, fold.g));
+            self.waiting.retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, g));
         }
         self.note_unshown();
     }
@@ -177,15 +206,24 @@ impl KpiMart {
     }
 
     fn trouble(&mut self, error: &LinkError, ctx: &mut Context<Self>) {
-        match error.trouble() {
-            Trouble::Cause(cause) => self.end(cause, ctx),
-            Trouble::Retry => {
-                self.board.follower_trouble(&self.name, &error.to_string());
-                tracing::warn!(%error, follower = self.name, "the mart does not answer; trying again");
-                self.busy = true;
-                ctx.run_later(BACK_OFF, |actor, _| actor.busy = false);
-            }
+        let trouble = error.trouble();
+        if let Trouble::Fenced(claim) = trouble {
+            return self.end(Cause::Fenced(claim), ctx);
         }
+        self.reopen |= matches!(trouble, Trouble::Reopen);
+        self.board.follower_trouble(&self.name, &error.to_string());
+        tracing::warn!(%error, follower = self.name, "the mart can't be written; the lake goes on, it is tried again");
+        self.busy = true;
+        ctx.run_later(self.back_off.pause(), |actor, _| {
+            actor.busy = false;
+            actor.drop_closed();
+        });
+    }
+
+    /// The table was made anew: all final rows must be applied and all live values sent again, as for a new follower.
+    fn begin_again(&mut self, ctx: &mut Context<Self>) {
+        tracing::warn!(follower = self.name, "the table was made anew; everything is written to it again");
+        self.end(Cause::FollowerDied(self.name.clone()), ctx);
     }
 
     fn end(&mut self, cause: Cause, ctx: &mut Context<Self>) {
@@ -198,6 +236,7 @@ impl Actor for KpiMart {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.note_unshown();
         ctx.run_interval(self.tick, Self::work);
     }
 
@@ -211,7 +250,8 @@ impl Handler<Envelope<KpiMartMsg>> for KpiMart {
 
     fn handle(&mut self, envelope: Envelope<KpiMartMsg>, ctx: &mut Self::Context) {
         if let Err(gap) = self.inlet.admit(&envelope) {
-            return self.end(Cause::Failed(gap.to_string()), ctx);
+            tracing::error!(%gap, follower = self.name, "values are missing; the follower begins again");
+            return self.end(Cause::FollowerDied(self.name.clone()), ctx);
         }
         let KpiMartMsg::Live(rows) = envelope.message;
         for row in rows {
@@ -220,3 +260,6 @@ impl Handler<Envelope<KpiMartMsg>> for KpiMart {
         self.note_unshown();
     }
 }
+
+#[cfg(test)]
+mod tests;

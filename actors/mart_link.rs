@@ -3,15 +3,15 @@
 //!
 //! Shared by the follower of rows and those of KPIs, which run and fail on their own.
 
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
-use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::{LayerSpec, read_rows};
 use lakeward_connect::log_store::{LogError, LogStore};
 use lakeward_connect::mart::{
@@ -20,16 +20,15 @@ use lakeward_connect::mart::{
 };
 use lakeward_core::ids::{EventTime, OffsetRange, Version};
 use lakeward_core::kpi::{
-    RenderError, WindowRow, last_closed_window, mart_batch, mart_batch_from_gold, mart_window_values, window_end,
+    WindowRow, last_closed_window, mart_batch, mart_batch_from_gold, mart_window_values, window_end,
 };
 use lakeward_core::log::{Fold, LiveFile};
 use lakeward_core::pipeline::{Holds, Pipeline};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
-use crate::kit::Cause;
+use crate::commit::Head;
 
-/// Pause before a mart that failed is tried again.
-pub const BACK_OFF: Duration = Duration::from_secs(1);
+pub use trouble::{BackOff, LinkError, Trouble};
 
 /// Offsets of one partition that a fill copies in one transaction: bounds its memory.
 const FILL_OFFSETS: i64 = 100_000;
@@ -43,65 +42,25 @@ pub struct MartLink {
     log: LogStore,
     claim: Version,
     start: Arc<Fold>,
+    head: watch::Receiver<Head>,
     open: OpenMart,
     specs: BTreeMap<String, LayerSpec>,
     held: AsyncMutex<Option<Held>>,
     fences: Mutex<BTreeMap<(i32, i32), i64>>,
+    openings: Mutex<Openings>,
+}
+
+/// How often the mart was opened, and how often a KPI's table was found to hold nothing then.
+#[derive(Debug, Default)]
+struct Openings {
+    count: u64,
+    empty: BTreeMap<usize, u64>,
 }
 
 #[derive(Clone)]
 struct Held {
     mart: Mart,
     kpis: BTreeMap<String, KpiFence>,
-}
-
-/// Why a mart could not be brought further.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// The mart.
-    #[error("mart: {0}")]
-    Mart(#[from] MartError),
-    /// The lake, while filling from it.
-    #[error("filling the mart from the lake: {0}")]
-    Lake(#[from] LakeError),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// Rows could not be put into the mart's form.
-    #[error("rows for the mart: {0}")]
-    Render(#[from] RenderError),
-    /// Arrow refused a kernel: a bug.
-    #[error("rows for the mart: {0}")]
-    Arrow(#[from] arrow::error::ArrowError),
-    /// A greater claim holds the mart.
-    #[error("claim {0} holds the mart")]
-    Fenced(Version),
-    /// The mart was lost between two calls.
-    #[error("the mart is not connected")]
-    NotConnected,
-}
-
-/// What a `LinkError` means for a follower.
-#[derive(Debug)]
-pub enum Trouble {
-    /// Try again after a pause.
-    Retry,
-    /// The generation ends.
-    Cause(Cause),
-}
-
-impl LinkError {
-    /// What follows.
-    #[must_use]
-    pub fn trouble(&self) -> Trouble {
-        match self {
-            Self::Fenced(claim) => Trouble::Cause(Cause::Fenced(*claim)),
-            Self::Mart(error) if error.is_retryable() => Trouble::Retry,
-            Self::Mart(error) => Trouble::Cause(Cause::Stop { code: error.code(), message: error.to_string() }),
-            Self::Render(_) | Self::Arrow(_) => Trouble::Cause(Cause::Stop { code: "BUG", message: self.to_string() }),
-            Self::Lake(_) | Self::Log(_) | Self::NotConnected => Trouble::Retry,
-        }
-    }
 }
 
 /// What became of applying entries to a KPI's table.
@@ -130,11 +89,12 @@ impl MartLink {
         log: LogStore,
         claim: Version,
         start: Arc<Fold>,
+        head: watch::Receiver<Head>,
         open: OpenMart,
         specs: BTreeMap<String, LayerSpec>,
     ) -> Self {
-        let (held, fences) = (AsyncMutex::new(None), Mutex::new(BTreeMap::new()));
-        Self { pipeline, log, claim, start, open, specs, held, fences }
+        let (held, fences, openings) = (AsyncMutex::new(None), Mutex::default(), Mutex::default());
+        Self { pipeline, log, claim, start, head, open, specs, held, fences, openings }
     }
 
     /// The definition.
@@ -146,48 +106,105 @@ impl MartLink {
     /// Opens, prepares and claims the mart, once; takes previews of dead attempts back (F2).
     pub async fn connect(&self) -> Result<(), LinkError> {
         let mut held = self.held.lock().await;
-        if held.is_some() {
-            return Ok(());
-        }
+        if held.is_some() { Ok(()) } else { self.open_into(&mut held).await }
+    }
+
+    /// The same for a follower that found its table broken: looks the tables over again. Until that succeeds, the
+    /// other followers keep the connection that they have.
+    pub async fn reopen(&self) -> Result<(), LinkError> {
+        let mut held = self.held.lock().await;
+        self.open_into(&mut held).await
+    }
+
+    async fn open_into(&self, held: &mut Option<Held>) -> Result<(), LinkError> {
         let mart = (self.open)().await?;
         mart.prepare(&self.pipeline, self.log.id()).await?;
-        let start = Arc::clone(&self.start);
+        let kpis = self.claim_on(&mart).await?;
+        self.count_opening(&kpis);
+        *held = Some(Held { mart, kpis });
+        Ok(())
+    }
+
+    /// Claims the mart, or, again under the same claim, makes fences of partitions that have entered the set since.
+    async fn claim_on(&self, mart: &Mart) -> Result<BTreeMap<String, KpiFence>, LinkError> {
+        let (start, now) = (Arc::clone(&self.start), Arc::clone(&self.head.borrow().fold));
         let end = Arc::new(move |claim, incarnation, partition| start.reign_end(claim, incarnation, partition));
         // Rows of earlier incarnations too: a table may be switched on after the topic was made anew.
-        let past = self.start.past_incarnations.iter().map(|(&(p, i), held)| (i, p, held.start));
-        let now = self.start.partitions.iter().map(|(&p, held)| (held.incarnation, p, held.start));
-        let partitions: Vec<(i32, i32, i64)> = past.chain(now).collect();
+        let past = now.past_incarnations.iter().map(|(&(p, i), held)| (i, p, held.start));
+        let present = now.partitions.iter().map(|(&p, held)| (held.incarnation, p, held.start));
+        let partitions: Vec<(i32, i32, i64)> = past.chain(present).collect();
         match mart.claim(&self.context()?, end, &partitions).await? {
             Claimed::Held { next, kpis } => {
                 *self.fences.lock().unwrap_or_else(PoisonError::into_inner) = next;
-                *held = Some(Held { mart, kpis });
-                Ok(())
+                Ok(kpis)
             }
             Claimed::Fenced { claim } => Err(LinkError::Fenced(claim)),
         }
     }
 
-    /// Copies consecutive rows of a partition behind its fence.
+    fn count_opening(&self, kpis: &BTreeMap<String, KpiFence>) {
+        let mut openings = self.openings.lock().unwrap_or_else(PoisonError::into_inner);
+        openings.count += 1;
+        for (kpi, definition) in self.pipeline.kpis.iter().enumerate() {
+            if kpis.get(&definition.name).is_some_and(KpiFence::is_new) {
+                *openings.empty.entry(kpi).or_default() += 1;
+            }
+        }
+    }
+
+    /// How often the mart was opened: after another time the fences of rows may be elsewhere.
+    #[must_use]
+    pub fn openings(&self) -> u64 {
+        self.openings.lock().unwrap_or_else(PoisonError::into_inner).count
+    }
+
+    /// How often a KPI's table held nothing when the mart was opened: after another time, whoever had written to it
+    /// must begin again.
+    #[must_use]
+    pub fn found_empty(&self, kpi: usize) -> u64 {
+        let openings = self.openings.lock().unwrap_or_else(PoisonError::into_inner);
+        openings.empty.get(&kpi).copied().unwrap_or_default()
+    }
+
+    /// Copies consecutive rows of a partition behind its fence. Those that the fence has passed are there already, so
+    /// `At` is answered only if it stands below the range.
     pub async fn copy(
         &self,
         incarnation: i32,
         partition: i32,
-        range: OffsetRange,
+        mut range: OffsetRange,
         rows: Vec<RecordBatch>,
     ) -> Result<RowsOutcome, LinkError> {
-        let held = self.connected().await?;
-        let schema = rows.first().map(RecordBatch::schema);
-        let rows = match schema {
-            Some(schema) => concat_batches(&schema, &rows)?,
-            None => RecordBatch::new_empty(self.pipeline.rows_schema()),
-        };
-        let batch = RowsBatch { incarnation, partition, base: range.from, to: range.to, rows };
-        let copied = held.mart.copy_rows(&self.context()?, batch).await;
-        let outcome = self.keep_or_drop(copied).await?;
-        if matches!(outcome, RowsOutcome::Applied) {
-            self.set_fence(incarnation, partition, range.to);
+        if self.fence(incarnation, partition).is_none() {
+            let held = self.connected().await?;
+            self.claim_on(&held.mart).await?;
         }
-        Ok(outcome)
+        let schema = rows.first().map_or_else(|| self.pipeline.rows_schema(), RecordBatch::schema);
+        let mut rows = concat_batches(&schema, &rows)?;
+        loop {
+            let held = self.connected().await?;
+            let batch = RowsBatch { incarnation, partition, base: range.from, to: range.to, rows: rows.clone() };
+            let copied = held.mart.copy_rows(&self.context()?, batch).await;
+            match self.keep_or_drop(copied).await? {
+                RowsOutcome::Applied => {
+                    self.set_fence(incarnation, partition, range.to);
+                    return Ok(RowsOutcome::Applied);
+                }
+                RowsOutcome::At { next, .. } if next > range.from => {
+                    self.set_fence(incarnation, partition, next);
+                    if next >= range.to {
+                        return Ok(RowsOutcome::Applied);
+                    }
+                    range.from = next;
+                    rows = pick(&rows, incarnation, partition, range, None)?;
+                }
+                RowsOutcome::At { next, incarnation: i, partition: p } => {
+                    self.set_fence(i, p, next);
+                    return Ok(RowsOutcome::At { next, incarnation: i, partition: p });
+                }
+                fenced @ RowsOutcome::Fenced { .. } => return Ok(fenced),
+            }
+        }
     }
 
     /// Whether every partition's fence is at or above the fold's offsets.
@@ -209,10 +226,7 @@ impl MartLink {
                 let rows = self.committed_rows(fold, incarnation, partition, range).await?;
                 match self.copy(incarnation, partition, range, rows).await? {
                     RowsOutcome::Applied => next = range.to,
-                    RowsOutcome::At { next: at, .. } => {
-                        self.set_fence(incarnation, partition, at);
-                        next = at;
-                    }
+                    RowsOutcome::At { next: at, .. } => next = at,
                     RowsOutcome::Fenced { claim } => return Err(LinkError::Fenced(claim)),
                 }
             }
@@ -249,17 +263,18 @@ impl MartLink {
                 rows.push(mart_batch_from_gold(&self.pipeline, kpi, &gold, fold.updated_at)?);
             }
         }
-        if let Some(window) = last_closed_window(definition, fold.g) {
-            let finals = FinalRows {
-                version: fold.version,
-                closed_to: window_end(definition.window, window),
-                rows,
-                closed_windows: Some(mart_window_values(&self.pipeline, kpi, &closed_windows(&files, window))?),
-            };
-            let outcome = held.mart.apply_final(&self.context()?, kpi, finals).await;
-            if let FinalOutcome::Fenced { claim } = self.keep_or_drop(outcome).await? {
-                return Ok(FinalsOutcome::Fenced { claim });
-            }
+        let last = last_closed_window(definition, fold.g);
+        let windows = |last| mart_window_values(&self.pipeline, kpi, &closed_windows(&files, last));
+        let finals = FinalRows {
+            version: fold.version,
+            above: from,
+            closed_to: last.map_or(EventTime::MIN, |window| window_end(definition.window, window)),
+            rows,
+            closed_windows: last.map(windows).transpose()?,
+        };
+        let outcome = held.mart.apply_final(&self.context()?, kpi, finals).await;
+        if let FinalOutcome::Fenced { claim } = self.keep_or_drop(outcome).await? {
+            return Ok(FinalsOutcome::Fenced { claim });
         }
         Ok(FinalsOutcome::Applied { version: fold.version, reflected: self.same_incarnation(fence) })
     }
@@ -309,9 +324,10 @@ impl MartLink {
         self.held.lock().await.clone().ok_or(LinkError::NotConnected)
     }
 
-    /// After an error the mart is opened and claimed anew: fences are read again.
+    /// After an error of the connection the mart is opened and claimed anew: fences are read again. What is wrong with
+    /// one table is no business of the others (`reopen`).
     async fn keep_or_drop<T>(&self, result: Result<T, MartError>) -> Result<T, LinkError> {
-        if result.is_err() {
+        if result.as_ref().is_err_and(MartError::is_retryable) {
             *self.held.lock().await = None;
         }
         Ok(result?)

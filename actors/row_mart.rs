@@ -1,10 +1,15 @@
 //! RowMart: the follower that keeps the mart's table of rows in line with the log, and shows rows ahead of it as
 //! previews (F2).
 //!
-//! It is in one of two moods. *Behind*: it fills the table from the log's Silver files up to an epoch's barrier, and
-//! holds back what comes after that barrier. *Live*: it copies what the partitions send, every few hundred
-//! milliseconds, each transaction behind the fence of its partition. Trouble of any kind throws previews away and
-//! leads back to *behind*; nothing is lost by that, since the log has it all.
+//! It is in one of three moods. *Behind*: it fills the table from the log's Silver files whenever the head moves.
+//! *Filling*: near the head, it fills up to an epoch's barrier and holds back what comes after that barrier, for some
+//! seconds at most. *Live*: it copies what the partitions send, every few hundred milliseconds, each transaction behind
+//! the fence of its partition. Trouble of any kind throws previews away and leads back to *behind*, where it tries
+//! again with back-off, whether or not anything is sent; nothing is lost by that, since the log has it all.
+
+mod fill;
+mod lane;
+mod mood;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,19 +19,27 @@ use actix::prelude::*;
 use arrow::record_batch::RecordBatch;
 use lakeward_connect::mart::RowsOutcome;
 use lakeward_core::ids::{Epoch, EventTime, OffsetRange, Version};
-use lakeward_core::log::Fold;
 use tokio::sync::watch;
 
 use crate::commit::Head;
 use crate::kit::outbox::Credit;
 use crate::kit::{Board, Cause, Clock, Envelope, Inlet, Sentinel, Weight};
-use crate::mart_link::{LinkError, MartLink, Trouble};
+use crate::mart_link::{BackOff, LinkError, MartLink, Trouble};
+use fill::{Filled, fill_until};
+use lane::Lane;
+use mood::{Filling, Mood};
 
 /// The follower's name, in entries and metrics.
 pub const NAME: &str = "rows-mart";
 
 /// Rows of one partition that make a copy due before the tick: large copies are cheap, larger ones add latency only.
 const COPY_ROWS: usize = 20_000;
+
+/// While rows are held their partitions run out of credit: longer than this the lake does not wait for a mart.
+const HOLD_AT_MOST: Duration = Duration::from_secs(10);
+
+/// Entries that a table may lack for holding rows to be worth it.
+const NEAR: u64 = 2;
 
 /// What the RowMart is told by the partitions.
 #[derive(Debug)]
@@ -71,7 +84,16 @@ pub struct RowMart {
     mood: Mood,
     lanes: BTreeMap<i32, Lane>,
     newest_barrier: Option<Epoch>,
+    /// Whether the partitions were under way already: barriers of the first epoch heard of may have passed before.
+    joined_midway: bool,
     held: VecDeque<(RowsMsg, Credit)>,
+    work: Work,
+    back_off: BackOff,
+    reopen: bool,
+    /// The table holds everything up to this version, as far as is known.
+    done: Option<Version>,
+    /// Openings of the mart before the last fill: after another one the table may be a new one.
+    openings: u64,
     retained: Option<Version>,
     retaining: bool,
     board: Board,
@@ -80,48 +102,22 @@ pub struct RowMart {
     sentinel: Sentinel,
 }
 
-#[derive(Debug)]
-enum Mood {
-    /// Waiting for an epoch's first barrier; what comes meanwhile is committed sooner or later and filled then.
-    Behind,
-    /// Filling up to a barrier. What a partition sends behind that barrier is held, what it sends before it is not.
-    Filling(Filling),
-    /// Copying previews.
-    Live,
+/// At most one fill is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    None,
+    Fill,
+    /// After trouble.
+    Pause,
 }
 
-#[derive(Debug, Default)]
-struct Filling {
-    /// The epoch whose commit is filled up to; `None`: the head at the start of the generation, which every partition
-    /// begins behind.
-    until: Option<Epoch>,
-    /// Partitions that have passed the barrier of `until`.
-    passed: BTreeSet<i32>,
-    /// How many take part in it.
-    expected: usize,
-    /// Whether the table holds everything up to it.
-    filled: bool,
-}
-
-impl Filling {
-    fn holds(&self, partition: i32) -> bool {
-        self.until.is_none() || self.passed.contains(&partition)
-    }
-
-    fn is_done(&self) -> bool {
-        self.filled && self.passed.len() >= self.expected
-    }
-}
-
-/// What waits for one partition's next copy.
-#[derive(Default)]
-struct Lane {
-    incarnation: i32,
-    range: Option<OffsetRange>,
-    rows: Vec<RecordBatch>,
-    count: usize,
-    credits: Vec<Credit>,
-    copying: bool,
+/// When in the life of a generation a RowMart begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// Before the partitions: it hears all that they send.
+    AtTheStart,
+    /// After another one died (O3): what was sent to that one is lost, and it goes live at a barrier.
+    Midway,
 }
 
 impl RowMart {
@@ -132,20 +128,28 @@ impl RowMart {
         link: Arc<MartLink>,
         previews: bool,
         tick: Duration,
+        joined: Joined,
         head: watch::Receiver<Head>,
         board: Board,
         clock: Clock,
         sentinel: Sentinel,
     ) -> Self {
+        let from_the_start = previews && joined == Joined::AtTheStart;
         Self {
             link,
             previews,
             tick,
             head,
-            mood: Mood::Filling(Filling::default()),
+            mood: if from_the_start { Mood::Filling(Filling::default()) } else { Mood::Behind },
             lanes: BTreeMap::new(),
             newest_barrier: None,
+            joined_midway: joined == Joined::Midway,
             held: VecDeque::new(),
+            work: Work::None,
+            back_off: BackOff::default(),
+            reopen: false,
+            done: None,
+            openings: 0,
             retained: None,
             retaining: false,
             board,
@@ -178,8 +182,11 @@ impl RowMart {
     /// While behind, an epoch whose first barrier comes now is the one to go live at: behind that barrier every
     /// partition's rows are held, before it they are filled.
     fn barrier(&mut self, epoch: Epoch, partition: i32, expected: u32, ctx: &mut Context<Self>) {
-        let first = self.newest_barrier < Some(epoch);
+        // No epoch is cut before all partitions have passed the barrier of the one before, so only one can be torn.
+        let torn = self.joined_midway && self.newest_barrier.is_none();
+        let first = self.newest_barrier < Some(epoch) && !torn;
         self.newest_barrier = self.newest_barrier.max(Some(epoch));
+        let near = self.is_near();
         match &mut self.mood {
             Mood::Filling(filling) if filling.until == Some(epoch) => {
                 filling.passed.insert(partition);
@@ -187,14 +194,32 @@ impl RowMart {
                     self.go_live(ctx);
                 }
             }
-            Mood::Behind if first && self.previews => {
+            Mood::Behind if first && self.previews && near => {
                 let expected = usize::try_from(expected).unwrap_or(usize::MAX);
                 let passed = BTreeSet::from([partition]);
                 self.mood = Mood::Filling(Filling { until: Some(epoch), passed, expected, filled: false });
-                self.fill(ctx);
+                self.give_up_holding_later(ctx);
+                self.fill_if_due(ctx);
             }
             _ => {}
         }
+    }
+
+    /// Whether the rest is filled soon, so that partitions may be held up that long.
+    fn is_near(&self) -> bool {
+        let head = self.head.borrow().fold.version.0;
+        self.work != Work::Pause && self.done.is_some_and(|done| done.0 + NEAR >= head)
+    }
+
+    /// Held rows hold credits, and in the end their partitions: a mart that takes too long must not hold up the lake.
+    fn give_up_holding_later(&mut self, ctx: &mut Context<Self>) {
+        let Mood::Filling(Filling { until, .. }) = self.mood else { return };
+        ctx.run_later(HOLD_AT_MOST, move |actor, _| {
+            if matches!(&actor.mood, Mood::Filling(filling) if filling.until == until) {
+                tracing::warn!("filling the mart of rows takes long; it goes live at a later barrier");
+                actor.fall_behind();
+            }
+        });
     }
 
     fn copy(&mut self, partition: i32, ctx: &mut Context<Self>) {
@@ -231,27 +256,34 @@ impl RowMart {
                 tracing::warn!(partition, next, "the mart's fence is elsewhere; filling from the log");
                 self.fall_behind();
             }
-            Err(error) => self.trouble(error, ctx),
+            Err(error) => self.trouble(&error, ctx),
         }
     }
 
     fn fall_behind(&mut self) {
         self.mood = Mood::Behind;
+        self.done = None;
         self.held.clear();
         for lane in self.lanes.values_mut() {
-            let copying = lane.copying;
-            *lane = Lane { copying, ..Lane::default() };
+            lane.clear();
         }
     }
 
-    fn trouble(&mut self, error: LinkError, ctx: &mut Context<Self>) {
-        match error.trouble() {
-            Trouble::Cause(cause) => self.end(cause, ctx),
-            Trouble::Retry => {
-                self.board.follower_trouble(NAME, &error.to_string());
-                tracing::warn!(%error, "the mart of rows does not answer; the lake goes on, rows are filled later");
-                self.fall_behind();
-            }
+    fn trouble(&mut self, error: &LinkError, ctx: &mut Context<Self>) {
+        let trouble = error.trouble();
+        if let Trouble::Fenced(claim) = trouble {
+            return self.end(Cause::Fenced(claim), ctx);
+        }
+        self.reopen |= matches!(trouble, Trouble::Reopen);
+        self.board.follower_trouble(NAME, &error.to_string());
+        tracing::warn!(%error, "the mart of rows can't be written; the lake goes on, rows are filled later");
+        self.fall_behind();
+        if self.work == Work::None {
+            self.work = Work::Pause;
+            ctx.run_later(self.back_off.pause(), |actor, ctx| {
+                actor.work = Work::None;
+                actor.fill_if_due(ctx);
+            });
         }
     }
 
@@ -260,79 +292,90 @@ impl RowMart {
         ctx.stop();
     }
 
-    /// Fills up to the commit that the mood names, then takes what was held.
-    fn fill(&mut self, ctx: &mut Context<Self>) {
-        let Mood::Filling(Filling { until, .. }) = self.mood else { return };
-        let (link, head, board) = (Arc::clone(&self.link), self.head.clone(), self.board.clone());
-        let fill = async move { fill_until(&link, head, &board, until).await };
-        let done = move |result: Result<bool, LinkError>, actor: &mut Self, ctx: &mut Context<Self>| match result {
-            Ok(true) => actor.filled(ctx),
-            Ok(false) => {}
-            Err(error) => actor.trouble(error, ctx),
+    /// Fills up to what the mood asks for, unless that is under way or there.
+    fn fill_if_due(&mut self, ctx: &mut Context<Self>) {
+        let until = match &self.mood {
+            Mood::Behind if self.done < Some(self.head.borrow().fold.version) => None,
+            Mood::Filling(filling) if !filling.filled => filling.until,
+            _ => return,
+        };
+        if self.work != Work::None {
+            return;
+        }
+        self.work = Work::Fill;
+        let (link, head, reopen) = (Arc::clone(&self.link), self.head.clone(), self.reopen);
+        let fill = async move { fill_until(&link, head, until, reopen).await };
+        let done = move |result: Result<Filled, LinkError>, actor: &mut Self, ctx: &mut Context<Self>| {
+            actor.work = Work::None;
+            match result {
+                Ok(Filled::UpTo { version, openings }) => {
+                    actor.openings = openings;
+                    actor.filled(until, version, ctx);
+                }
+                Ok(Filled::TooLate) => actor.fall_behind(),
+                Ok(Filled::Ending) => {}
+                Err(error) => actor.trouble(&error, ctx),
+            }
         };
         ctx.spawn(fill.into_actor(self).map(done));
     }
 
-    fn filled(&mut self, ctx: &mut Context<Self>) {
-        if let Mood::Filling(filling) = &mut self.mood {
-            filling.filled = true;
-            if filling.is_done() {
-                self.go_live(ctx);
+    fn filled(&mut self, until: Option<Epoch>, version: Version, ctx: &mut Context<Self>) {
+        self.back_off.reset();
+        self.reopen = false;
+        self.retained = self.retained.max(Some(version));
+        self.reached(version);
+        match &mut self.mood {
+            Mood::Filling(filling) if filling.until == until => {
+                filling.filled = true;
+                if filling.is_done() {
+                    self.go_live(ctx);
+                }
             }
+            _ => self.fill_if_due(ctx),
         }
     }
 
     fn go_live(&mut self, ctx: &mut Context<Self>) {
-        if !self.previews {
-            return self.follow(ctx);
-        }
         self.mood = Mood::Live;
         for (message, credit) in std::mem::take(&mut self.held) {
             self.take(message, credit, ctx);
         }
     }
 
-    /// Without previews: fill whenever the head moves.
-    fn follow(&mut self, ctx: &mut Context<Self>) {
-        self.mood = Mood::Behind;
-        self.held.clear();
-        let (link, mut head, board) = (Arc::clone(&self.link), self.head.clone(), self.board.clone());
-        let follow = async move {
-            while head.changed().await.is_ok() {
-                fill_until(&link, head.clone(), &board, None).await?;
-            }
-            Ok(())
-        };
-        let done = |result: Result<(), LinkError>, actor: &mut Self, ctx: &mut Context<Self>| {
-            if let Err(error) = result {
-                actor.trouble(error, ctx);
-                ctx.run_later(crate::mart_link::BACK_OFF, |actor, ctx| actor.follow(ctx));
-            }
-        };
-        ctx.spawn(follow.into_actor(self).map(done));
-    }
-
     fn on_tick(&mut self, ctx: &mut Context<Self>) {
-        if matches!(self.mood, Mood::Live) {
-            let lanes: Vec<i32> = self.lanes.keys().copied().collect();
-            for partition in lanes {
-                self.copy(partition, ctx);
-            }
+        if self.work != Work::Fill && self.done.is_some() && self.openings != self.link.openings() {
+            tracing::warn!("another follower opened the mart again; looking the rows over from the log");
+            self.fall_behind();
+        }
+        if !matches!(self.mood, Mood::Live) {
+            return self.fill_if_due(ctx);
+        }
+        let lanes: Vec<i32> = self.lanes.keys().copied().collect();
+        for partition in lanes {
+            self.copy(partition, ctx);
         }
     }
 
     /// Tells how far the table reflects the log: every partition's fence at or above a version's offsets.
     fn report(&mut self, ctx: &mut Context<Self>) {
-        if matches!(self.mood, Mood::Live) {
-            let fold = Arc::clone(&self.head.borrow().fold);
-            if self.link.reaches(&fold) {
-                match fold.rows_boundary.filter(|_| self.retained < Some(fold.version)) {
-                    Some(_) if self.retaining => {}
-                    Some(boundary) => self.retain(boundary, fold.version, ctx),
-                    None => self.board.follower_done(NAME, fold.version),
-                }
-            }
+        if !matches!(self.mood, Mood::Live) {
+            return;
         }
+        let fold = Arc::clone(&self.head.borrow().fold);
+        if !self.link.reaches(&fold) {
+            return;
+        }
+        match fold.rows_boundary.filter(|_| self.retained < Some(fold.version)) {
+            Some(_) if self.retaining => {}
+            Some(boundary) => self.retain(boundary, fold.version, ctx),
+            None => self.reached(fold.version),
+        }
+    }
+
+    fn reached(&mut self, version: Version) {
+        self.done = self.done.max(Some(version));
+        self.board.follower_done(NAME, version);
     }
 }
 
@@ -347,77 +390,21 @@ impl RowMart {
             match result {
                 Ok(()) => {
                     actor.retained = Some(version);
-                    actor.board.follower_done(NAME, version);
+                    actor.report(ctx);
                 }
-                Err(error) => actor.trouble(error, ctx),
+                Err(error) => actor.trouble(&error, ctx),
             }
         };
         ctx.spawn(delete.into_actor(self).map(done));
     }
 }
 
-impl Lane {
-    fn push(&mut self, incarnation: i32, range: OffsetRange, rows: Option<RecordBatch>, credit: Credit) {
-        self.incarnation = incarnation;
-        self.range = Some(OffsetRange { from: self.range.map_or(range.from, |r| r.from), to: range.to });
-        self.count += rows.as_ref().map_or(0, RecordBatch::num_rows);
-        self.rows.extend(rows);
-        self.credits.push(credit);
-    }
-
-    fn unload(&mut self) -> Option<Load> {
-        let range = self.range.take()?;
-        self.count = 0;
-        Some(Load {
-            incarnation: self.incarnation,
-            range,
-            rows: std::mem::take(&mut self.rows),
-            credits: std::mem::take(&mut self.credits),
-        })
-    }
-}
-
-struct Load {
-    incarnation: i32,
-    range: OffsetRange,
-    rows: Vec<RecordBatch>,
-    credits: Vec<Credit>,
-}
-
-/// Waits for the commit of `until` (`None`: the head as it is) and fills every partition up to it. `false` if the
-/// generation ends meanwhile.
-async fn fill_until(
-    link: &MartLink,
-    mut head: watch::Receiver<Head>,
-    board: &Board,
-    until: Option<Epoch>,
-) -> Result<bool, LinkError> {
-    let fold: Arc<Fold> = loop {
-        let now = head.borrow_and_update().clone();
-        match until.map(|epoch| now.epochs.get(&epoch)) {
-            None => break now.fold,
-            Some(Some(version)) if *version == now.fold.version => break now.fold,
-            Some(Some(version)) => break Arc::new(link.fold_at(*version).await?),
-            Some(None) => {}
-        }
-        if head.changed().await.is_err() {
-            return Ok(false);
-        }
-    };
-    link.connect().await?;
-    link.fill(&fold).await?;
-    if let Some(boundary) = fold.rows_boundary {
-        link.delete_rows_below(boundary).await?;
-    }
-    board.follower_done(NAME, fold.version);
-    Ok(true)
-}
-
 impl Actor for RowMart {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.fill(ctx);
+        self.give_up_holding_later(ctx);
+        self.fill_if_due(ctx);
         ctx.run_interval(self.tick, Self::on_tick);
         ctx.run_interval(Duration::from_millis(500), Self::report);
     }
@@ -433,7 +420,13 @@ impl Handler<Envelope<RowsMsg>> for RowMart {
     fn handle(&mut self, envelope: Envelope<RowsMsg>, ctx: &mut Self::Context) {
         match self.inlet.admit(&envelope) {
             Ok(()) => self.take(envelope.message, envelope.credit, ctx),
-            Err(gap) => self.end(Cause::Failed(gap.to_string()), ctx),
+            Err(gap) => {
+                tracing::error!(%gap, "rows are missing; the mart's follower begins again");
+                self.end(Cause::FollowerDied(NAME.to_owned()), ctx);
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

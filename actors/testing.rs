@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod mart;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,12 +27,17 @@ pub const WALL: i64 = 1_000_000_000_000_000;
 pub const MINUTE: i64 = 60_000_000;
 
 /// A test may wait this long for what must come; only a failing one does.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test in a system of its own whose clock stands still while anything is to be done.
 pub fn on_a_paused_clock(test: impl Future<Output = ()>) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     System::with_tokio_rt(runtime).block_on(test);
+}
+
+/// Runs a test whose actors work with a database: that has a thread of its own, which no paused clock waits for.
+pub fn beside_a_database(test: impl Future<Output = ()>) {
+    System::new().block_on(test);
 }
 
 /// The paused clock, as actors see it.

@@ -52,8 +52,20 @@ async fn readyz(shown: web::Data<Shown>) -> HttpResponse {
         .iter()
         .map(|(name, board, _)| (name.clone(), json!(if board.is_owner() { "owner" } else { "standby" })))
         .collect();
+    // A follower that can't go on is named; the lake goes on without it, so the process is ready all the same (O3).
+    let troubled: serde_json::Map<String, serde_json::Value> = shown
+        .pipelines
+        .iter()
+        .flat_map(|(name, board, _)| {
+            let named = board.followers().iter().filter_map(|follower| {
+                let trouble = follower.trouble.clone()?;
+                Some((format!("{name}/{}", follower.key()), json!(trouble)))
+            });
+            named.collect::<Vec<_>>()
+        })
+        .collect();
     let role = if roles.values().any(|r| r == "owner") { "owner" } else { "standby" };
-    HttpResponse::Ok().json(json!({ "status": "ready", "role": role, "pipelines": roles }))
+    HttpResponse::Ok().json(json!({ "status": "ready", "role": role, "pipelines": roles, "troubled": troubled }))
 }
 
 /// Whether the request may read `/api`. Probes and metrics need no token.

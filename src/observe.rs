@@ -146,6 +146,7 @@ fn sinks(pipeline: &str, board: &Board, clock: &Clock) {
         let labels = [("pipeline", pipeline.to_owned()), ("sink", follower.key().clone())];
         let behind = follower.done.map_or(head.0, |done| head.0.saturating_sub(done.0));
         set(Metric::FollowerLagVersions, &labels, wide(behind));
+        set(Metric::FollowerTroubled, &labels, f64::from(u8::from(follower.trouble.is_some())));
         if follower.fresh_at > 0 {
             set(Metric::SinkFreshnessSeconds, &labels, seconds(clock.wall_micros() - follower.fresh_at));
         }

@@ -2,7 +2,7 @@
 //! down here.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -18,7 +18,7 @@ use lakeward_actors::kpi_registry::{KpiRegistry, RegistryMsg, RegistrySeed, Spaw
 use lakeward_actors::layer_writer::{LayerMsg, LayerWriter};
 use lakeward_actors::mart_link::{MartLink, OpenMart};
 use lakeward_actors::partition::{PartitionActor, PartitionEdges, PartitionMsg, PartitionSeed};
-use lakeward_actors::row_mart::{self, RowMart, RowsMsg};
+use lakeward_actors::row_mart::{self, Joined, RowMart, RowsMsg};
 use lakeward_actors::source::PartitionSink;
 use lakeward_actors::state_writer::{StateWriter, load_state};
 use lakeward_actors::topic_watch::TopicWatch;
@@ -30,7 +30,7 @@ use lakeward_core::kpi::state::StateIncrements;
 use lakeward_core::kpi::{Increment, Windows};
 use lakeward_core::log::{Fold, Member, NewPartition};
 use lakeward_core::partition_step::{PartitionStart, PartitionStep};
-use lakeward_core::pipeline::{Holds, Pipeline};
+use lakeward_core::pipeline::{Holds, Kpi, Pipeline};
 use tokio::sync::{mpsc, watch};
 
 use crate::layers::layer_spec;
@@ -105,10 +105,15 @@ pub struct Generation {
     control: Outbox<CommitMsg>,
     arbiters: Vec<Arbiter>,
     source: SharedSource,
+    deaths: Mutex<BTreeMap<String, u32>>,
+    end: watch::Sender<bool>,
 }
 
 /// The source, until it is stopped.
 type SharedSource = Arc<Mutex<Option<Source>>>;
+
+/// The first and the longest pause before a follower that died is started again.
+const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How long the threads of a source may take to end; they end by themselves later.
 const SOURCE_STOP: Duration = Duration::from_secs(5);
@@ -120,20 +125,30 @@ impl Generation {
         let _ = self.control.send(CommitMsg::Finish { close_all }).await;
     }
 
-    /// Starts a follower again that died alone (O3). Marts of rows and KPIs are fed by others, so their death ends the
-    /// generation instead: `false`.
-    #[must_use]
-    pub fn restart_follower(&self, name: &str) -> bool {
-        match name {
-            directories::NAME => self.wiring.directories(),
-            group_offsets::NAME => self.wiring.group_offsets(),
-            _ => return false,
-        }
-        true
+    /// Starts a follower that died again, alone and after a pause that grows with its deaths (O3).
+    pub fn restart_follower(&self, name: &str) {
+        let deaths = {
+            let mut deaths = self.deaths.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = deaths.entry(name.to_owned()).or_insert(0_u32);
+            *count = count.saturating_add(1);
+            *count
+        };
+        let pause = RESTART.0.saturating_mul(1 << deaths.saturating_sub(1).min(10)).min(RESTART.1);
+        self.wiring.plan.board.follower_died(name);
+        // Not for a generation that has ended meanwhile.
+        let (wiring, name) = (Arc::downgrade(&self.wiring), name.to_owned());
+        let ended = self.end.subscribe();
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            if let Some(wiring) = wiring.upgrade().filter(|_| !*ended.borrow()) {
+                wiring.restart(&name);
+            }
+        });
     }
 
     /// Stops all actors and threads of the generation.
     pub async fn stop(self) {
+        self.end.send_replace(true);
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
@@ -160,13 +175,20 @@ struct Wiring {
     alarm: Alarm,
     handles: Vec<ArbiterHandle>,
     head: watch::Receiver<Head>,
+    marts: OnceLock<Marts>,
+}
+
+/// The marts' followers, behind doors that outlive them.
+struct Marts {
+    link: Arc<MartLink>,
+    rows: Option<Inbox<RowsMsg>>,
+    kpis: Vec<Option<Inbox<KpiMartMsg>>>,
 }
 
 /// The ends of all edges.
 struct Ends {
     commit: Inbox<CommitMsg>,
     layers: BTreeMap<String, Inbox<LayerMsg>>,
-    row_mart: Option<Inbox<RowsMsg>>,
     registry: Inbox<RegistryMsg>,
 }
 
@@ -182,13 +204,15 @@ pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Gene
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let arbiters = (0..cores + 2).map(|_| Arbiter::try_with_tokio_rt(runtime)).collect::<Result<Vec<_>, _>>()?;
     let handles = arbiters.iter().map(Arbiter::handle).collect();
-    let wiring = Arc::new(Wiring { plan, log, fold, attempts, alarm, handles, head: head.clone() });
+    let wiring =
+        Arc::new(Wiring { plan, log, fold, attempts, alarm, handles, head: head.clone(), marts: OnceLock::new() });
     let ends = Arc::new(wiring.ends(head_sender, &restored));
     let (control, source) = wiring.sources(&ends, restored.dedup).await?;
     wiring.directories();
     wiring.group_offsets();
     wiring.topic_watch(&ends);
-    Ok(Generation { heard, head, wiring, control, arbiters, source })
+    let (deaths, end) = (Mutex::default(), watch::Sender::new(false));
+    Ok(Generation { heard, head, wiring, control, arbiters, source, deaths, end })
 }
 
 /// An arbiter's runtime. Few threads for what blocks: a layer closes many files at once, and a thread for each would
@@ -219,10 +243,12 @@ impl Wiring {
 
     fn ends(self: &Arc<Self>, head: watch::Sender<Head>, restored: &StateIncrements) -> Ends {
         let commit = self.commit(head);
-        let (row_mart, kpi_marts) = self.marts();
+        if let Some(marts) = self.marts() {
+            let _ = self.marts.set(marts);
+        }
         let layers = self.layers(&commit);
-        let registry = self.registry(&commit, &layers, kpi_marts, restored);
-        Ends { commit, layers, row_mart, registry }
+        let registry = self.registry(&commit, &layers, restored);
+        Ends { commit, layers, registry }
     }
 
     fn commit(&self, head: watch::Sender<Head>) -> Inbox<CommitMsg> {
@@ -266,44 +292,71 @@ impl Wiring {
         inboxes
     }
 
-    fn marts(&self) -> (Option<Inbox<RowsMsg>>, Vec<Option<Inbox<KpiMartMsg>>>) {
+    fn marts(&self) -> Option<Marts> {
         let pipeline = &self.plan.pipeline;
-        let Some(open) = &self.plan.mart else {
-            return (None, pipeline.kpis.iter().map(|_| None).collect());
-        };
+        let open = self.plan.mart.as_ref()?;
         let specs = pipeline.layers.iter().map(|l| (l.name.clone(), layer_spec(pipeline, l))).collect();
         let link = MartLink::new(
             Arc::clone(pipeline),
             self.log.clone(),
             self.fold.claim,
             Arc::clone(&self.fold),
+            self.head.clone(),
             open(),
             specs,
         );
         let link = Arc::new(link);
-        let rows = pipeline.rows.as_ref().map(|_| self.row_mart(Arc::clone(&link)));
-        let kpis = (0..pipeline.kpis.len()).map(|kpi| self.kpi_mart(kpi, &link)).collect();
-        (rows, kpis)
+        let gauge = |kind, n| self.plan.gauges.register(kind, n);
+        let rows = pipeline.rows.as_ref().map(|_| {
+            let mart = self.row_mart(Arc::clone(&link), Joined::AtTheStart);
+            Inbox::restartable(mart.recipient(), gauge("row_mart", 0))
+        });
+        let kpi_mart = |kpi| {
+            let mart = self.kpi_mart(kpi, &link)?;
+            Some(Inbox::restartable(mart.recipient(), gauge("kpi_mart", index(kpi))))
+        };
+        let kpis = (0..pipeline.kpis.len()).map(kpi_mart).collect();
+        Some(Marts { link, rows, kpis })
     }
 
-    fn row_mart(&self, link: Arc<MartLink>) -> Inbox<RowsMsg> {
+    /// Puts a new follower in the place of one that died.
+    fn restart(&self, name: &str) {
+        match name {
+            directories::NAME => self.directories(),
+            group_offsets::NAME => self.group_offsets(),
+            _ => self.restart_mart(name),
+        }
+    }
+
+    fn restart_mart(&self, name: &str) {
+        let Some(marts) = self.marts.get() else { return };
+        if let Some(door) = marts.rows.as_ref().filter(|_| name == row_mart::NAME) {
+            door.reopen(self.row_mart(Arc::clone(&marts.link), Joined::Midway).recipient());
+        }
+        let named = |kpi: &Kpi| KpiMart::follower_name(&kpi.name) == name;
+        let Some(kpi) = self.plan.pipeline.kpis.iter().position(named) else { return };
+        if let (Some(Some(door)), Some(mart)) = (marts.kpis.get(kpi), self.kpi_mart(kpi, &marts.link)) {
+            door.reopen(mart.recipient());
+        }
+    }
+
+    fn row_mart(&self, link: Arc<MartLink>, joined: Joined) -> Addr<RowMart> {
         let plan = &self.plan;
         let mart = RowMart::new(
             link,
             plan.previews,
             plan.live_tick,
+            joined,
             self.head.clone(),
             plan.board.clone(),
             plan.clock.clone(),
-            self.alarm.sentinel(row_mart::NAME),
+            self.alarm.follower_sentinel(row_mart::NAME),
         );
         plan.board.follower_started(row_mart::NAME);
-        let gauge = plan.gauges.register("row_mart", 0);
-        let addr = RowMart::start_in_arbiter(self.writers(), move |_| mart);
-        Inbox::new(addr.recipient(), gauge)
+        RowMart::start_in_arbiter(self.writers(), move |_| mart)
     }
 
-    fn kpi_mart(&self, kpi: usize, link: &Arc<MartLink>) -> Option<Inbox<KpiMartMsg>> {
+    fn kpi_mart(&self, kpi: usize, link: &Arc<MartLink>) -> Option<Addr<KpiMart>> {
         let definition = self.plan.pipeline.kpis.get(kpi)?;
         definition.mart.as_ref()?;
         let plan = &self.plan;
@@ -314,19 +367,16 @@ impl Wiring {
             self.head.clone(),
             plan.board.clone(),
             plan.clock.clone(),
-            self.alarm.sentinel(KpiMart::follower_name(&definition.name)),
+            self.alarm.follower_sentinel(KpiMart::follower_name(&definition.name)),
         );
         plan.board.follower_started(&KpiMart::follower_name(&definition.name));
-        let gauge = plan.gauges.register("kpi_mart", index(kpi));
-        let addr = KpiMart::start_in_arbiter(self.writers(), move |_| mart);
-        Some(Inbox::new(addr.recipient(), gauge))
+        Some(KpiMart::start_in_arbiter(self.writers(), move |_| mart))
     }
 
     fn registry(
         self: &Arc<Self>,
         commit: &Inbox<CommitMsg>,
         layers: &BTreeMap<String, Inbox<LayerMsg>>,
-        kpi_marts: Vec<Option<Inbox<KpiMartMsg>>>,
         restored: &StateIncrements,
     ) -> Inbox<RegistryMsg> {
         let pipeline = &self.plan.pipeline;
@@ -339,7 +389,7 @@ impl Wiring {
         };
         let seed = RegistrySeed {
             pipeline: Arc::clone(pipeline),
-            spawn: self.kpi_spawner(kpi_marts),
+            spawn: self.kpi_spawner(),
             limit: self.plan.kpi_max,
             finals: (0..pipeline.kpis.len()).map(final_edge).collect(),
             state: self.state_writer(),
@@ -353,7 +403,7 @@ impl Wiring {
         Inbox::new(addr.recipient(), gauge)
     }
 
-    fn kpi_spawner(self: &Arc<Self>, marts: Vec<Option<Inbox<KpiMartMsg>>>) -> SpawnKpi {
+    fn kpi_spawner(self: &Arc<Self>) -> SpawnKpi {
         let wiring = Arc::clone(self);
         Arc::new(move |kpi: usize, number: u32, restored: Vec<Increment>| -> Option<Outbox<KpiMsg>> {
             let plan = &wiring.plan;
@@ -364,7 +414,8 @@ impl Wiring {
                     wiring.alarm.ring(Cause::Stop { code: "BUG", message: error.to_string() });
                 }
             }
-            let mart = marts.get(kpi).and_then(Option::as_ref).map(|inbox| inbox.edge(credits::KPI_MART));
+            let door = wiring.marts.get().and_then(|marts| marts.kpis.get(kpi)?.as_ref());
+            let mart = door.map(|inbox| inbox.edge(credits::KPI_MART));
             let (tick, board) = (plan.live_tick, plan.board.clone());
             let sentinel = wiring.alarm.sentinel(format!("kpi {number}"));
             let gauge: Arc<Gauge> = plan.gauges.register("kpi", number);
@@ -438,7 +489,7 @@ impl Wiring {
             records: layer(|h| *h == Holds::Records),
             rejects: layer(|h| *h == Holds::Rejects),
             rows: layer(|h| matches!(h, Holds::Rows { .. })),
-            row_mart: ends.row_mart.as_ref().map(|mart| mart.edge(credits::ROWS)),
+            row_mart: self.marts.get().and_then(|marts| Some(marts.rows.as_ref()?.edge(credits::ROWS))),
             registry: ends.registry.edge(credits::REGISTRY),
             commit: ends.commit.edge(credits::COMMIT),
         };

@@ -87,6 +87,12 @@ impl Board {
         }
     }
 
+    /// How many live values the holder has.
+    #[must_use]
+    pub fn unshown(&self, holder: &str) -> u64 {
+        self.inner.unshown.get(holder).map_or(0, |values| *values)
+    }
+
     /// Whether all live values that anybody holds are in the mart.
     #[must_use]
     pub fn all_shown(&self) -> bool {
@@ -185,6 +191,13 @@ impl Board {
     /// followers leaves before it had its first turn.
     pub fn follower_started(&self, name: &str) {
         self.inner.followers.entry(name.to_owned()).or_default();
+    }
+
+    /// A follower died and will be started again: nobody knows how far it is.
+    pub fn follower_died(&self, name: &str) {
+        let mut state = self.inner.followers.entry(name.to_owned()).or_default();
+        state.done = None;
+        state.trouble = Some("it died and is started again".to_owned());
     }
 
     /// A follower has applied everything up to `version`.

@@ -46,6 +46,10 @@ pub enum Metric {
     SinkFreshnessSeconds,
     /// Retries by what failed.
     RetriesTotal,
+    /// 1 while a follower can't go on.
+    FollowerTroubled,
+    /// Followers that died and were started again.
+    FollowerRestartsTotal,
     /// Generations started.
     GenerationsTotal,
     /// 1 if this process owns the pipeline.
@@ -54,7 +58,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, for registering and for the documentation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::ActorQueueDepth,
         Self::ActorQueuePeak,
         Self::ActorCreditsFree,
@@ -76,6 +80,8 @@ impl Metric {
         Self::FollowerLagVersions,
         Self::SinkFreshnessSeconds,
         Self::RetriesTotal,
+        Self::FollowerTroubled,
+        Self::FollowerRestartsTotal,
         Self::GenerationsTotal,
         Self::Owner,
     ];
@@ -119,6 +125,10 @@ impl Metric {
             Self::FollowerLagVersions => ("lakeward_follower_lag_versions", "versions behind the head"),
             Self::SinkFreshnessSeconds => ("lakeward_sink_freshness_seconds", "age of the newest data in the sink"),
             Self::RetriesTotal => ("lakeward_retries_total", "retries by what failed"),
+            Self::FollowerTroubled => ("lakeward_follower_troubled", "1 while the follower can't go on"),
+            Self::FollowerRestartsTotal => {
+                ("lakeward_follower_restarts_total", "followers that died and were started again")
+            }
             Self::GenerationsTotal => ("lakeward_generations_total", "generations started"),
             Self::Owner => ("lakeward_owner", "1 if this process owns the pipeline"),
         }

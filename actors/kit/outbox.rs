@@ -165,6 +165,13 @@ impl<M: Weight + Send + 'static> Outbox<M> {
         self.edge.door.behind.read().unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// The same edge with messages missing, for tests of those who must notice.
+    #[cfg(test)]
+    pub fn torn(&self) -> Self {
+        self.edge.next.lock().unwrap_or_else(PoisonError::into_inner).number += 6;
+        self.clone()
+    }
+
     #[allow(clippy::disallowed_methods, reason = "the kit is where edges are bounded by credits")]
     fn post(&self, permit: OwnedSemaphorePermit, message: M) -> Result<(), Closed> {
         let Edge { door, number: edge, next, .. } = &*self.edge;

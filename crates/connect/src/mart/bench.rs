@@ -131,6 +131,17 @@ impl Bench {
         }
     }
 
+    /// Somebody drops a table.
+    pub async fn drop_table(&self, name: &str) {
+        match self.url.strip_prefix("sqlite://") {
+            None => drop(execute(&self.url, &format!("DROP TABLE {name}")).await),
+            Some(path) => {
+                let connection = rusqlite::Connection::open(path).unwrap();
+                connection.execute_batch(&format!("DROP TABLE {name}_raw")).unwrap();
+            }
+        }
+    }
+
     /// Partition and offset of every row, in order.
     pub async fn rows(&self) -> Vec<String> {
         self.query("SELECT kafka_partition, kafka_offset, note FROM things ORDER BY 1, 2").await
@@ -274,6 +285,7 @@ pub(super) fn live(kpi: usize, rows: &[(i64, &str, i128)], reflected: i64) -> Li
 pub(super) fn finals(kpi: usize, version: u64, rows: &[(i64, &str, i128)], closed: &[i64]) -> FinalRows {
     FinalRows {
         version: Version(version),
+        above: None,
         closed_to: closed.iter().max().map_or(EventTime::MIN, |start| EventTime(start + size(kpi))),
         rows: vec![values(kpi, rows)],
         closed_windows: Some(windows(kpi, closed)),

@@ -86,7 +86,8 @@ impl Mart {
 
     /// Creates what is missing of the pipeline's tables and the engine's; adds nullable columns; refuses tables of
     /// another shape or with rows of unknown origin (`MART_SCHEMA`), and a mart of another log (`OTHER_LOG`).
-    /// Two processes may do so at once. Changes no row.
+    /// Two processes may do so at once. Changes no row; a table made anew loses its fences, so that the next claim finds
+    /// it empty.
     pub async fn prepare(&self, pipeline: &Pipeline, log_id: &str) -> Result<(), MartError> {
         self.prepare_for(&MartContext::new(pipeline, log_id, Version(0))?).await
     }

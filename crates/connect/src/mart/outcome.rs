@@ -44,6 +44,14 @@ pub struct KpiFence {
     pub reflected: BTreeMap<i32, i64>,
 }
 
+impl KpiFence {
+    /// Whether nothing has been written to the table yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.version.is_none() && self.reflected.is_empty()
+    }
+}
+
 /// Rows of one partition that follow each other: all kept rows of `[base, to)`.
 #[derive(Clone, Debug)]
 pub struct RowsBatch {
@@ -110,6 +118,8 @@ pub enum LiveOutcome {
 pub struct FinalRows {
     /// The entry.
     pub version: Version,
+    /// Entries up to this one were applied before. A table that holds less was made anew meanwhile: an error.
+    pub above: Option<Version>,
     /// All windows that end at or before this are closed by this entry or an earlier one.
     pub closed_to: EventTime,
     /// The KPI's mart columns in order; `is_final` is written as true whatever they say. Each key once.

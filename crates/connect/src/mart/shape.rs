@@ -6,6 +6,15 @@ use lakeward_core::types::{Column, DataType};
 
 use super::plan::Table;
 
+/// What became of a table that is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prepared {
+    /// It was missing and is empty.
+    New,
+    /// It was there.
+    Kept,
+}
+
 /// A column as it is in the database.
 pub(crate) struct Found {
     pub ty: String,

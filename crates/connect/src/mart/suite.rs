@@ -182,7 +182,7 @@ async fn a_window_column_of_text_loses_the_named_windows_only() {
         assert_eq!(bench.mart.upsert_live(&context, 0, preview).await.unwrap(), LiveOutcome::Applied);
         let closed: ArrayRef = Arc::new(StringArray::from(vec!["z first"]));
         let (closed_to, closed_windows) = (EventTime(MINUTE), Some(closed));
-        let entry = FinalRows { version: Version(2), closed_to, rows: vec![], closed_windows };
+        let entry = FinalRows { version: Version(2), above: None, closed_to, rows: vec![], closed_windows };
         assert_eq!(bench.mart.apply_final(&context, 0, entry).await.unwrap(), FinalOutcome::Applied);
         assert_eq!(bench.query("SELECT label FROM per_minute").await, ["a second"]);
     })
@@ -247,6 +247,30 @@ async fn rows_of_unknown_origin_and_other_logs_are_refused() {
         bench.mart.prepare_for(&other).await.unwrap();
         let _held = bench.mart.claim(&other, ends(0), &[]).await.unwrap();
         assert!(bench.rows().await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_table_made_anew_is_claimed_as_empty_and_takes_nothing_before() {
+    on_each_mart(async |bench| {
+        let (context, _) = bench.claimed(1, 0).await;
+        assert_eq!(bench.mart.copy_rows(&context, rows(0, 0, 3, "a")).await.unwrap(), RowsOutcome::Applied);
+        let entry = finals(0, 3, &[(0, "red", 1)], &[0]);
+        assert_eq!(bench.mart.apply_final(&context, 0, entry).await.unwrap(), FinalOutcome::Applied);
+        bench.drop_table("things").await;
+        bench.drop_table("per_minute").await;
+        bench.mart.prepare_for(&context).await.unwrap();
+        let error = bench.mart.copy_rows(&context, rows(0, 3, 4, "a")).await.unwrap_err();
+        assert!(error.to_string().contains("no fence"), "{error}");
+        let error = bench.mart.upsert_live(&context, 0, live(0, &[(60_000_000, "red", 1)], 3)).await.unwrap_err();
+        assert!(error.to_string().contains("was not claimed"), "{error}");
+        let (next, kpis) = held(bench.claimed(1, 0).await.1);
+        assert_eq!(next, [((0, 0), 0), ((0, 1), 0)].into());
+        assert!(kpis["per_minute"].is_new() && kpis.len() == 2);
+        let later = FinalRows { above: Some(Version(3)), ..finals(0, 4, &[], &[1]) };
+        let error = bench.mart.apply_final(&context, 0, later).await.unwrap_err();
+        assert!(error.to_string().contains("lost entries"), "{error}");
     })
     .await;
 }

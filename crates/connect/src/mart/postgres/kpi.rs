@@ -61,6 +61,8 @@ pub(super) async fn apply_final(
     let fence = fence(&tx, context, table).await?;
     let settled = if fence.claim > context.claim {
         Some(FinalOutcome::Fenced { claim: fence.claim })
+    } else if fence.version < rows.above {
+        return Err(Failure::Broken(format!("the table of KPI {} lost entries that had been applied", table.kpi)));
     } else {
         (fence.version >= Some(rows.version)).then_some(FinalOutcome::AlreadyApplied)
     };

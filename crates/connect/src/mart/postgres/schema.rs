@@ -6,7 +6,7 @@ use lakeward_core::types::{Column, DataType};
 use tokio_postgres::Transaction;
 
 use super::super::plan::{RowsTable, Table, short_hash};
-use super::super::shape::{Found, compare};
+use super::super::shape::{Found, Prepared, compare};
 use super::super::{MartContext, MartError};
 use super::failure::Failure;
 use super::session::{Limit, Sessions};
@@ -32,8 +32,18 @@ pub(super) async fn prepare(sessions: &Sessions, context: &MartContext, mart: &s
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&CREATION_LOCK]).await?;
     tx.batch_execute(ENGINE_TABLES).await?;
     refuse_other_log(&tx, context, mart).await?;
-    for table in context.plan.tables() {
-        create_or_compare(&tx, table, mart).await?;
+    // A new table holds nothing, so a fence of one that was dropped would be wrong: the next claim makes another.
+    if let Some(rows) = &context.plan.rows
+        && create_or_compare(&tx, &rows.table, mart).await? == Prepared::New
+    {
+        let sql = "DELETE FROM lakeward_row_fences WHERE log_id = $1";
+        tx.execute(sql, &[&&*context.log_id]).await?;
+    }
+    for kpi in context.plan.kpi_tables() {
+        if create_or_compare(&tx, &kpi.table, mart).await? == Prepared::New {
+            let sql = "DELETE FROM lakeward_kpi_fences WHERE log_id = $1 AND kpi = $2";
+            tx.execute(sql, &[&&*context.log_id, &kpi.kpi]).await?;
+        }
     }
     if let Some(rows) = &context.plan.rows {
         index_timestamp(&tx, rows).await?;
@@ -82,10 +92,11 @@ pub(super) async fn refuse_other_log(tx: &Transaction<'_>, context: &MartContext
     }
 }
 
-async fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<(), Failure> {
+async fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<Prepared, Failure> {
     let sql = "SELECT oid, relkind::text FROM pg_class WHERE oid = to_regclass($1)";
     let Some(found) = tx.query_opt(sql, &[&quoted(&table.name)]).await? else {
-        return Ok(tx.batch_execute(&create_statement(table)).await?);
+        tx.batch_execute(&create_statement(table)).await?;
+        return Ok(Prepared::New);
     };
     let refuse = |difference: String| {
         Err(Failure::Mart(MartError::Schema { mart: mart.into(), table: table.name.clone(), difference }))
@@ -103,7 +114,7 @@ async fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> R
         let add = format!("ALTER TABLE {} ADD COLUMN {}", quoted(&table.name), definition(column));
         tx.batch_execute(&add).await?;
     }
-    Ok(())
+    Ok(Prepared::Kept)
 }
 
 fn create_statement(table: &Table) -> String {

@@ -51,6 +51,9 @@ pub(super) fn apply_final(
     if fence.claim > context.claim {
         return Ok(FinalOutcome::Fenced { claim: fence.claim });
     }
+    if fence.version < rows.above {
+        return Err(Failure::Broken(format!("the table of KPI {} lost entries that had been applied", table.kpi)));
+    }
     if fence.version >= Some(rows.version) {
         return Ok(FinalOutcome::AlreadyApplied);
     }

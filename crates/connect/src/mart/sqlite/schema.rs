@@ -6,7 +6,7 @@ use lakeward_core::types::{Column, DataType};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::super::plan::Table;
-use super::super::shape::{Found, compare};
+use super::super::shape::{Found, Prepared, compare};
 use super::super::{MartContext, MartError};
 use super::failure::Failure;
 use super::values::INTEGER_DIGITS;
@@ -26,8 +26,19 @@ CREATE TABLE IF NOT EXISTS lakeward_kpi_fences (
 pub(super) fn prepare(tx: &Transaction<'_>, context: &MartContext, mart: &str) -> Result<(), Failure> {
     tx.execute_batch(ENGINE_TABLES)?;
     refuse_other_log(tx, context, mart)?;
+    // A new table holds nothing, so a fence of one that was dropped would be wrong: the next claim makes another.
+    if let Some(rows) = &context.plan.rows
+        && create_or_compare(tx, &rows.table, mart)? == Prepared::New
+    {
+        tx.execute("DELETE FROM lakeward_row_fences WHERE log_id = ?1", [&*context.log_id])?;
+    }
+    for kpi in context.plan.kpi_tables() {
+        if create_or_compare(tx, &kpi.table, mart)? == Prepared::New {
+            let sql = "DELETE FROM lakeward_kpi_fences WHERE log_id = ?1 AND kpi = ?2";
+            tx.execute(sql, params![&*context.log_id, kpi.kpi])?;
+        }
+    }
     for table in context.plan.tables() {
-        create_or_compare(tx, table, mart)?;
         show(tx, table, mart)?;
     }
     if let Some(rows) = &context.plan.rows
@@ -108,14 +119,15 @@ fn definition(column: &Column) -> String {
     format!("{} {}{not_null}", quoted(&column.name), sql_type(column.ty))
 }
 
-fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<(), Failure> {
+fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<Prepared, Failure> {
     let name = raw_name(table);
     match kind(tx, &name)?.as_deref() {
         None => {
             let columns: Vec<String> = table.columns.iter().map(definition).collect();
             let key = quoted_list(table.key_columns());
             let sql = format!("CREATE TABLE {} ({}, PRIMARY KEY ({key}))", quoted(&name), columns.join(", "));
-            return Ok(tx.execute_batch(&sql)?);
+            tx.execute_batch(&sql)?;
+            return Ok(Prepared::New);
         }
         Some("table") => {}
         Some(_) => return Err(refuse(mart, &name, "it exists, but is no table".into())),
@@ -128,7 +140,7 @@ fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<
     for column in missing {
         tx.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {}", quoted(&name), definition(column)))?;
     }
-    Ok(())
+    Ok(Prepared::Kept)
 }
 
 fn found_columns(tx: &Transaction<'_>, table: &str) -> Result<(BTreeMap<String, Found>, BTreeSet<String>), Failure> {
