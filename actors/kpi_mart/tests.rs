@@ -51,7 +51,7 @@ impl Bench {
         let value = |&(minute, things): &(i64, i64)| WindowRow {
             window: EventTime(minute * MINUTE),
             key: red(),
-            values: vec![Some(Value::Int(things.into()))],
+            values: vec![Some(Value::Int(things))],
             revision: 0,
         };
         self.edge.as_ref().unwrap().send(KpiMartMsg::Live(values.iter().map(value).collect())).await.unwrap();
