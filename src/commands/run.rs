@@ -209,7 +209,7 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
 
 /// Kafka's options: the configured ones, with the brokers.
 pub fn kafka_config(config: &Config, pipeline: &Pipeline) -> Result<KafkaConfig, Exit> {
-    Ok(kafka_options(config, &pipeline.name)?.with_fetch_memory(config.memory.cap / 32))
+    Ok(kafka_options(config, &pipeline.name)?.with_fetch_memory(config.memory.cap / 16))
 }
 
 /// The same for a client of another `name` than a pipeline's.
