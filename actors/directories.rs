@@ -4,7 +4,10 @@
 //! `rolled` is this follower's version: all files of entries up to it are in place. Applying an entry again changes
 //! nothing, so a crash anywhere is mended by the next start.
 
-use std::collections::BTreeSet;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -12,9 +15,11 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::roll_forward;
 use lakeward_connect::log_store::{LogError, LogStore};
-use lakeward_core::ids::{Epoch, Version};
-use lakeward_core::log::{Entry, Fold, removable_staging, removable_state};
+use lakeward_core::ids::Version;
+use lakeward_core::log::{Entry, Fold};
 use tokio::sync::watch;
+
+use self::sweep::Sweeper;
 
 use crate::attempt::Attempts;
 use crate::commit::Head;
@@ -25,12 +30,6 @@ pub const NAME: &str = "directories";
 
 /// Files renamed side by side: HDFS answers a rename in milliseconds, so a few in flight hide its latency.
 const SIDE_BY_SIDE: usize = 8;
-
-/// Epochs between two sweeps of staging: a listing of a few folders each time.
-const SWEEP_EVERY: u64 = 20;
-
-/// How soon a sweep is repeated that waits for HDFS to close files of a dead writer. It takes a few heartbeats.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Pauses between tries while the store fails.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -75,8 +74,8 @@ impl Actor for Directories {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let follow =
-            follow(self.log.clone(), self.attempts.clone(), self.head.clone(), self.rolled, self.board.clone());
+        let sweeper = Sweeper::new(self.log.clone(), self.attempts.clone());
+        let follow = follow(self.log.clone(), sweeper, self.head.clone(), self.rolled, self.board.clone());
         let ended = |cause: Option<Cause>, actor: &mut Self, ctx: &mut Context<Self>| {
             match cause {
                 Some(cause) => actor.sentinel.fail(cause),
@@ -90,13 +89,12 @@ impl Actor for Directories {
 
 async fn follow(
     log: LogStore,
-    attempts: Attempts,
+    mut sweeper: Sweeper,
     mut head: watch::Receiver<Head>,
     mut rolled: Option<Version>,
     board: Board,
 ) -> Option<Cause> {
     let mut pause = BACK_OFF.0;
-    let mut swept = None;
     loop {
         let Head { fold, epochs } = head.borrow_and_update().clone();
         let target = fold.version;
@@ -127,16 +125,7 @@ async fn follow(
         }
         // Epochs are committed in order, and all files of theirs are in place by now.
         let committed = epochs.last_key_value().map_or(0, |(epoch, _)| epoch.0 + 1);
-        let mut look_again = Duration::MAX;
-        if swept.is_none_or(|until| committed >= until + SWEEP_EVERY) {
-            let since = swept.unwrap_or(0);
-            let own = (since..committed).map(|epoch| attempts.staging_name(Epoch(epoch))).collect();
-            match sweep(&log, &fold, rolled, &own).await {
-                Swept::Done => swept = Some(committed),
-                Swept::WaitsForLeases => look_again = LOOK_AGAIN,
-                Swept::Failed => {}
-            }
-        }
+        let look_again = sweeper.sweep(&fold, rolled, committed).await;
         if let Ok(Err(_)) = tokio::time::timeout(look_again, head.changed()).await {
             return None;
         }
@@ -165,47 +154,4 @@ async fn roll_entry(log: &LogStore, fold: &Fold, version: Version) -> Result<(),
 
 fn removed(entry: &Entry) -> impl Iterator<Item = &String> {
     entry.layers.values().flat_map(|change| &change.removed)
-}
-
-/// Outcome of a sweep. All but `Done` are tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Swept {
-    /// All that could go has gone.
-    Done,
-    /// Folders stay because HDFS has not closed all files in them yet.
-    WaitsForLeases,
-    /// The store failed.
-    Failed,
-}
-
-/// Removes staging folders and state objects that nothing needs; `own`: folders of this generation's committed epochs.
-async fn sweep(log: &LogStore, fold: &Fold, rolled: Option<Version>, own: &BTreeSet<String>) -> Swept {
-    let mut swept = Swept::Done;
-    let result: Result<(), RollError> = async {
-        let root = log.paths().staging_root();
-        let folders: Vec<String> = log.lake().list(&root).await?.into_iter().map(|e| e.name).collect();
-        let mut now = fold.clone();
-        now.rolled = rolled;
-        for name in removable_staging(&now, log.paths(), &folders, own) {
-            let folder = format!("{root}/{name}");
-            // From a dead writer, or one that only seems dead: once the lease is taken away it can't write on.
-            if log.lake().recover_leases(&folder).await? {
-                log.lake().delete_dir(&folder).await?;
-            } else {
-                swept = Swept::WaitsForLeases;
-            }
-        }
-        let checkpoints = log.checkpoints().await?;
-        let last_but_one = checkpoints.len().checked_sub(2).and_then(|i| checkpoints.get(i).copied());
-        for path in removable_state(fold, last_but_one) {
-            log.lake().delete(&path).await?;
-        }
-        Ok(())
-    }
-    .await;
-    if let Err(error) = &result {
-        tracing::warn!(%error, "clearing staging failed; the next sweep tries again");
-        return Swept::Failed;
-    }
-    swept
 }

@@ -1,6 +1,9 @@
 //! The follower of Kafka's group offsets: advice for lag tools, never read back (F4). Promises I23: what it commits
 //! never passes the head.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +29,12 @@ pub struct GroupOffsets {
     head: watch::Receiver<Head>,
     board: Board,
     sentinel: Sentinel,
+}
+
+/// How a follower's work ends. One that died leaves its sentinel to ring.
+enum Ended {
+    OnPurpose,
+    Died,
 }
 
 impl GroupOffsets {
@@ -61,19 +70,21 @@ impl Actor for GroupOffsets {
                         board.follower_trouble(NAME, &error.to_string());
                         tokio::time::sleep(BACK_OFF).await;
                         if head.has_changed().is_err() {
-                            return;
+                            return Ended::OnPurpose;
                         }
                         continue;
                     }
-                    Err(_) => return,
+                    Err(_) => return Ended::Died,
                 }
                 if head.changed().await.is_err() {
-                    return;
+                    return Ended::OnPurpose;
                 }
             }
         };
-        let ended = |(), actor: &mut Self, ctx: &mut Context<Self>| {
-            actor.sentinel.rest();
+        let ended = |ended, actor: &mut Self, ctx: &mut Context<Self>| {
+            if let Ended::OnPurpose = ended {
+                actor.sentinel.rest();
+            }
             ctx.stop();
         };
         ctx.spawn(follow.into_actor(self).map(ended));

@@ -1,6 +1,9 @@
 //! TopicWatch: asks Kafka where partitions end and which partitions there are, and tells the CommitActor which are
 //! idle (T2), which are new (T3), and the sources which must wait (T7).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,7 +20,7 @@ pub struct PartitionState {
     pub end: i64,
     /// Largest event time seen.
     pub newest: EventTime,
-    /// Steady milliseconds (of the process) when the watermark last moved.
+    /// Milliseconds of wall time when the watermark last moved.
     pub moved_at: u64,
     /// Whether it must wait for slower partitions (T7).
     pub drifting: bool,

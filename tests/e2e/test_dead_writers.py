@@ -21,6 +21,11 @@ def test_the_next_owner_works_at_once_and_no_file_stays_open(new_bench, seed):
     left = open_files(bench)
     head = bench.head()
     assert left, "the killed process left no file open"
+    # As if it had been killed while it renewed its lease, and while it created an entry.
+    temporary = [f"{bench.log_root()}/{folder}.{'0' * 31}{n}.tmp" for n, folder in enumerate(["", "log/0/"])]
+    for path in temporary:
+        bench.lake.put(path, b"{")
+    to_clear = left.union(temporary, bench.lake.open_files("_lakeward"))
 
     second = bench.start(LAKEWARD_EPOCH_AGE="500ms")
     second.wait_for_role("owner", 30)
@@ -28,8 +33,8 @@ def test_the_next_owner_works_at_once_and_no_file_stays_open(new_bench, seed):
     wait_for_entries(bench, 1, second)
     assert bench.head() > head + 1, "an epoch behind the claim"
     print(f"{len(left)} files left open; the next owner's first epoch {time.monotonic() - owner:.1f} s after its claim")
-    wait_until(lambda: not left & bench.lake.files(staging(bench)).keys(), CLOSED_WITHIN,
-               lambda: f"clearing {sorted(left)}\n{second.tail()}")
+    wait_until(lambda: not to_clear & bench.lake.files("_lakeward").keys(), CLOSED_WITHIN,
+               lambda: f"clearing {sorted(to_clear)}\n{second.tail()}")
     print(f"cleared {time.monotonic() - owner:.1f} s after the claim")
     assert leases_recovered(left), "the folder went before the leases were recovered"
     second.stop()

@@ -2,13 +2,11 @@
 
 import io
 import json
-import urllib.request
 
 import pyarrow.parquet as pq
 import pytest
 
 from orders import Mix, orders, produce
-from program import OPENER
 
 EVENTS = 6_000
 MIX = Mix(bad=0.05, tombstone=0.01, years=(2023, 2024))
@@ -44,25 +42,25 @@ def test_every_damage_opens_it_and_is_named(begun):
     table = pq.read_table(io.BytesIO(whole))
     partition = table["kafka_partition"][table.num_rows - 1].as_py()
 
-    put(begun, victim, parquet(table.slice(0, table.num_rows - 1)))
+    begun.lake.put(victim, parquet(table.slice(0, table.num_rows - 1)))
     say = f"{victim} holds {table.num_rows - 1} rows, its entry says {table.num_rows}"
     opened(begun, say, "silver holds", f"rows of partition {partition} of incarnation 0")
-    put(begun, victim, parquet(table.slice(0, table.num_rows)) + b" ")
+    begun.lake.put(victim, parquet(table.slice(0, table.num_rows)) + b" ")
     opened(begun, victim)
-    put(begun, victim, whole)
+    begun.lake.put(victim, whole)
     closed(begun)
 
     stray = "bronze/amazon_sales/part-of-somebody.json"
-    put(begun, stray, b"{}\n")
+    begun.lake.put(stray, b"{}\n")
     opened(begun, f"{stray} is visible and no entry names it")
-    delete(begun, stray)
+    begun.lake.delete(stray)
     closed(begun)
 
     gone = max(begun.lake.files("quarantine/amazon_sales"))
     bytes_of_it = begun.lake.read(gone)
-    delete(begun, gone)
+    begun.lake.delete(gone)
     opened(begun, f"{gone} is gone")
-    put(begun, gone, bytes_of_it)
+    begun.lake.put(gone, bytes_of_it)
     closed(begun)
 
 
@@ -88,27 +86,3 @@ def parquet(table):
     out = io.BytesIO()
     pq.write_table(table, out)
     return out.getvalue()
-
-
-def put(bench, path, body):
-    """Behind Lakeward's back."""
-    if bench.lake_url.startswith("file://"):
-        (bench.folder / "lake" / path).write_bytes(body)
-        return
-    with ask(bench, "PUT", path, "CREATE&overwrite=true&noredirect=true") as answer:
-        at = json.loads(answer.read())["Location"]
-    with OPENER.open(urllib.request.Request(at, body, method="PUT"), timeout=60):
-        pass
-
-
-def delete(bench, path):
-    if bench.lake_url.startswith("file://"):
-        (bench.folder / "lake" / path).unlink()
-        return
-    with ask(bench, "DELETE", path, "DELETE") as answer:
-        assert json.loads(answer.read())["boolean"]
-
-
-def ask(bench, method, path, operation):
-    url = f"{bench.lake.base}/{path}?op={operation}&user.name={bench.lake.user}"
-    return OPENER.open(urllib.request.Request(url, method=method), timeout=60)

@@ -33,6 +33,8 @@ pub enum Operation {
     Write,
     /// closing of a `LakeWriter`
     Close,
+    /// `recover_leases`
+    Recover,
 }
 
 /// How it fails.
@@ -189,6 +191,15 @@ impl Memory {
         Ok(MemoryFile { memory: self.clone(), path: path.to_owned(), bytes: Vec::new() })
     }
 
+    /// As HDFS does it: a file that was open is closed by the time of the next call, as it is, and its writer is out.
+    pub(super) fn recover_leases(&self, dir: &str) -> Result<bool, LakeError> {
+        let mut inner = self.lock();
+        inner.certain(Operation::Recover, dir)?;
+        let (before, folder) = (inner.writing.len(), format!("{dir}/"));
+        inner.writing.retain(|path| !path.starts_with(&folder));
+        Ok(inner.writing.len() == before)
+    }
+
     fn effect(&self, operation: Operation, path: &str, deed: Deed) -> Result<(), LakeError> {
         let mut inner = self.lock();
         match inner.cue(operation, path) {
@@ -219,6 +230,11 @@ impl Inner {
         self.cue(operation, path).map_or(Ok(()), |cue| Err(error(cue, path)))
     }
 
+    fn holds_lease(&self, path: &str) -> Result<(), LakeError> {
+        let held = self.writing.contains(path);
+        held.then_some(()).ok_or_else(|| LakeError::other("memory", path, "write: the lease was taken away"))
+    }
+
     fn carry_out(&mut self, deed: &Deed) -> bool {
         self.clock_us += 1;
         match deed {
@@ -247,7 +263,9 @@ pub(super) struct MemoryFile {
 
 impl MemoryFile {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), LakeError> {
-        self.memory.lock().certain(Operation::Write, &self.path)?;
+        let mut inner = self.memory.lock();
+        inner.certain(Operation::Write, &self.path)?;
+        inner.holds_lease(&self.path)?;
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
@@ -255,6 +273,7 @@ impl MemoryFile {
     pub(super) fn close(mut self) -> Result<(), LakeError> {
         let bytes = Bytes::from(std::mem::take(&mut self.bytes));
         let mut inner = self.memory.lock();
+        inner.holds_lease(&self.path)?;
         inner.writing.remove(&self.path);
         let cue = inner.cue(Operation::Close, &self.path);
         if !matches!(cue, Some(Cue::Full | Cue::LostRequest)) {

@@ -149,10 +149,10 @@ impl Lake {
         Ok(self.entries(dir, true).await?.into_iter().filter(|entry| !temporary(entry)).collect())
     }
 
-    /// Temporary files of `create_new` and `put` at any depth below `dir`, for garbage collection: calls that died, or
-    /// calls that are running right now.
+    /// Temporary files of `create_new` and `put` in `dir`, for garbage collection: of calls that died, or of calls that
+    /// are running right now.
     pub async fn list_temporary(&self, dir: &str) -> Result<Vec<DirEntry>, LakeError> {
-        Ok(self.entries(dir, true).await?.into_iter().filter(temporary).collect())
+        Ok(self.entries(dir, false).await?.into_iter().filter(temporary).collect())
     }
 
     /// Renames a file without overwriting; makes the parents of `to`. Done means durable.
@@ -229,12 +229,13 @@ impl Lake {
     }
 
     /// Takes all files below `dir` away from whoever has them open (HDFS), for good; answers whether all are closed by
-    /// now. HDFS needs some seconds for a file with bytes in it: ask again. Other stores have no leases.
+    /// now. HDFS needs some seconds for a file with bytes in it: ask again. A local disk has no leases.
     pub async fn recover_leases(&self, dir: &str) -> Result<bool, LakeError> {
         path::check(self.store(), dir)?;
         match &self.0 {
             Store::Hdfs(hdfs) => hdfs.recover_leases(dir).await,
-            Store::Local(_) | Store::Memory(_) => Ok(true),
+            Store::Memory(memory) => memory.recover_leases(dir),
+            Store::Local(_) => Ok(true),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Every name under the lake's root that the log uses (L0, L1, E2, F1): one builder, so that no two places disagree.
 
+use std::collections::BTreeSet;
+
 use crate::ids::Version;
 use crate::log::StagedFile;
 
@@ -19,25 +21,34 @@ impl PipelinePaths {
     /// The file that fixes the id of log `n` (L0).
     #[must_use]
     pub fn log_id(&self, n: u32) -> String {
-        format!("{}/logs/{n:06}.json", self.root)
+        format!("{}/{n:06}.json", self.log_ids())
     }
 
     /// The parsed definition of the given hash.
     #[must_use]
     pub fn definition(&self, hash: &str) -> String {
-        format!("{}/definitions/{hash}.json", self.root)
+        format!("{}/{hash}.json", self.definitions())
+    }
+
+    fn log_ids(&self) -> String {
+        format!("{}/logs", self.root)
+    }
+
+    fn definitions(&self) -> String {
+        format!("{}/definitions", self.root)
     }
 
     /// Names of the log `log_id`.
     #[must_use]
     pub fn log(&self, log_id: &str) -> LogPaths {
-        LogPaths { root: format!("{}/{log_id}", self.root) }
+        LogPaths { pipeline: self.clone(), root: format!("{}/{log_id}", self.root) }
     }
 }
 
 /// Names of one log.
 #[derive(Clone, Debug)]
 pub struct LogPaths {
+    pipeline: PipelinePaths,
     root: String,
 }
 
@@ -45,7 +56,11 @@ impl LogPaths {
     /// Entry `v` (L1).
     #[must_use]
     pub fn entry(&self, version: Version) -> String {
-        format!("{}/log/{}/{:020}.json", self.root, version.0 / 10_000, version.0)
+        format!("{}/{:020}.json", self.entries(version), version.0)
+    }
+
+    fn entries(&self, version: Version) -> String {
+        format!("{}/log/{}", self.root, version.0 / 10_000)
     }
 
     /// Checkpoint at `v` (L5).
@@ -64,6 +79,15 @@ impl LogPaths {
     #[must_use]
     pub fn lease(&self) -> String {
         format!("{}/lease", self.root)
+    }
+
+    /// Every folder in which something is created or replaced while `head` is the newest entry: where a process that
+    /// dies may leave a temporary file.
+    #[must_use]
+    pub fn folders_of_creates(&self, head: Version) -> Vec<String> {
+        let entries = BTreeSet::from([self.entries(head), self.entries(head.next())]);
+        let others = [self.root.clone(), self.checkpoints(), self.pipeline.log_ids(), self.pipeline.definitions()];
+        entries.into_iter().chain(others).collect()
     }
 
     /// Folder of all staged files.
