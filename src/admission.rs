@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lakeward_actors::owner::Entering;
 use lakeward_connect::log_store::LogStore;
-use lakeward_core::log::{Fold, NewPartition, PipelinePaths, Refusal, TopicFacts, check_topic, first_windows};
+use lakeward_core::log::{Fold, NewPartition, PipelinePaths, Refusal, Shown, TopicFacts, check_topic, first_windows};
 use lakeward_core::pipeline::{Change, Holds, Layer, Pipeline, StartOffset};
 
 use crate::exit::Exit;
@@ -14,12 +14,21 @@ use crate::run::{Runner, patiently};
 impl Runner {
     /// Before a claim: a mart that only a person can mend refuses the start (H4). One that is away for now doesn't: its
     /// follower tries again.
-    pub(crate) async fn check_mart(&self, log: &LogStore) -> Result<(), Exit> {
-        let Some(open) = &self.plan.mart else { return Ok(()) };
-        let prepared = async { open()().await?.prepare(&self.plan.pipeline, log.id()).await };
+    /// Answers up to where it shows each (incarnation, partition).
+    pub(crate) async fn check_mart(&self, log: &LogStore) -> Result<Shown, Exit> {
+        let Some(open) = &self.plan.mart else { return Ok(Shown::new()) };
+        let prepared = async {
+            let mart = open()().await?;
+            mart.prepare(&self.plan.pipeline, log.id()).await?;
+            mart.holding(&self.plan.pipeline).await
+        };
         match prepared.await {
+            Ok(holding) => {
+                let fences = holding.fences.into_iter().filter(|(of, ..)| of == log.id());
+                Ok(fences.map(|(_, at, _, next)| (at, next)).collect())
+            }
             Err(error) if !error.is_retryable() => Err(Exit::refused(error.code(), error.to_string())),
-            Ok(()) | Err(_) => Ok(()),
+            Err(_) => Ok(Shown::new()),
         }
     }
 
@@ -78,9 +87,15 @@ impl Runner {
     }
 
     /// What comes into the log with the claim: partitions, as the topic compares with the log, and new KPIs.
-    pub(crate) async fn entering(&self, fold: Option<&Fold>, new_kpis: &[String]) -> Result<Entering, Exit> {
-        let facts = patiently(self.patience, || self.topic_facts(), "Kafka").await?;
-        let checked = check_topic(fold, &self.plan.topic, &facts, self.accept_new_topic);
+    pub(crate) async fn entering(
+        &self,
+        fold: Option<&Fold>,
+        new_kpis: &[String],
+        shown: Shown,
+    ) -> Result<Entering, Exit> {
+        let mut facts = patiently(self.patience, || self.topic_facts(), "Kafka").await?;
+        facts.shown = shown;
+        let checked = check_topic(fold, &self.plan.topic, &facts, self.accept);
         let entering = checked.map_err(|refusals| {
             let code = refusals.first().map_or("REFUSED", Refusal::code);
             let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
@@ -111,7 +126,7 @@ impl Runner {
                 StartOffset::Latest => offsets.iter().map(|(&p, &(_, high))| (p, high)).collect(),
                 StartOffset::Timestamp(ms) => admin.offsets_at(&topic, ms)?,
             };
-            Ok(TopicFacts { id: facts.id.or(given), offsets, starts })
+            Ok(TopicFacts { id: facts.id.or(given), offsets, starts, shown: Shown::new() })
         });
         facts.await?
     }

@@ -2,6 +2,7 @@
 //!
 //! A generation ends at the first cause that is heard; what follows is decided in one place, `after`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lakeward_actors::owner::{Claimed, LeaseWatch, Owner};
 use lakeward_connect::lake::{Create, Lake};
 use lakeward_connect::log_store::{LogError, LogStore};
 use lakeward_core::ids::Version;
-use lakeward_core::log::{Fold, PipelinePaths, TakeOver};
+use lakeward_core::log::{Accept, Fold, PipelinePaths, TakeOver};
 use tokio::sync::watch;
 
 use crate::exit::Exit;
@@ -36,8 +37,8 @@ pub struct Runner {
     pub close_all: bool,
     /// `--take-over`: don't wait for the lease.
     pub take_over: bool,
-    /// Whether a recreated topic is accepted.
-    pub accept_new_topic: bool,
+    /// What of the topic is accepted that is refused otherwise.
+    pub accept: Accept,
     /// A topic id to use where Kafka tells none.
     pub topic_id: Option<String>,
     /// Longest time for a stop to take.
@@ -166,11 +167,9 @@ impl Runner {
             };
             if decision == TakeOver::Now {
                 self.check_layers(&owner.log, fold.as_ref(), &new_kpis).await?;
-                let entering = self.entering(fold.as_ref(), &new_kpis).await?;
                 // Once it runs, a broken mart stops nothing (O3).
-                if !mine {
-                    self.check_mart(&owner.log).await?;
-                }
+                let shown = if mine { BTreeMap::new() } else { self.check_mart(&owner.log).await? };
+                let entering = self.entering(fold.as_ref(), &new_kpis, shown).await?;
                 let attempt = format!("{:032x}", rand::random::<u128>());
                 match owner.claim(fold, entering, attempt).await {
                     Ok(Claimed::Ours(fold)) => {

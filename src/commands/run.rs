@@ -13,7 +13,7 @@ use lakeward_connect::host::Process;
 use lakeward_connect::kafka::{Admin, KafkaConfig};
 use lakeward_connect::lake::Lake;
 use lakeward_connect::mart::{Mart, MartOptions};
-use lakeward_core::log::Member;
+use lakeward_core::log::{Accept, Member};
 use lakeward_core::pipeline::Pipeline;
 use tokio::sync::watch;
 
@@ -200,7 +200,10 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
         once: args.once,
         close_all: args.close_all,
         take_over: args.take_over,
-        accept_new_topic: config.kafka.accept_new_topic_id,
+        accept: Accept {
+            new_topic: config.kafka.accept_new_topic_id,
+            lost_records: config.kafka.accept_lost_records,
+        },
         topic_id: None,
         stop_bound: config.stop.bound,
         patience,

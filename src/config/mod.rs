@@ -64,6 +64,8 @@ pub struct Kafka {
     pub topic: Option<String>,
     /// Whether a topic that was created anew is taken up as a new incarnation.
     pub accept_new_topic_id: bool,
+    /// Whether to go on without records that Kafka lost after a mart had shown them.
+    pub accept_lost_records: bool,
     /// Options of librdkafka; all values print as `***` where their name is that of a secret.
     pub options: BTreeMap<String, OptionValue>,
 }

@@ -79,6 +79,15 @@ pub const SETTINGS: &[Setting] = &[
         set: |c, text| values::flag(text).map(|v| c.kafka.accept_new_topic_id = v),
     },
     Setting {
+        section: "kafka",
+        name: "accept_lost_records",
+        kind: "true or false",
+        default: "false",
+        doc: "Go on when Kafka has lost records that a mart had shown and that were not committed yet. Otherwise the \
+              start is refused with `TRUNCATED`.",
+        set: |c, text| values::flag(text).map(|v| c.kafka.accept_lost_records = v),
+    },
+    Setting {
         section: "lake",
         name: "url",
         kind: "URL",

@@ -140,6 +140,11 @@ impl Mart {
         self.status_for(&MartContext::new(pipeline, "", Version(0))?).await
     }
 
+    /// Who holds the mart for the pipeline, and the fences of its rows; nothing where the mart was never claimed.
+    pub async fn holding(&self, pipeline: &Pipeline) -> Result<Holding, MartError> {
+        self.holding_for(&MartContext::new(pipeline, "", Version(0))?).await
+    }
+
     /// The newest `n` rows of one of the pipeline's tables, for people: by Kafka timestamp or window, then by key. Empty
     /// where the table does not exist yet; an error where the pipeline has no such table.
     pub async fn newest(&self, pipeline: &Pipeline, table: &str, n: u32) -> Result<NewestRows, MartError> {
@@ -158,6 +163,10 @@ impl Mart {
 
     async fn status_for(&self, context: &MartContext) -> Result<MartStatus, MartError> {
         each!(self, mart => mart.status(context).await)
+    }
+
+    async fn holding_for(&self, context: &MartContext) -> Result<Holding, MartError> {
+        each!(self, mart => mart.holding(context).await)
     }
 
     async fn clear_for(&self, context: &MartContext) -> Result<(), MartError> {

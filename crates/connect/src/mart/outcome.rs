@@ -150,6 +150,11 @@ pub enum FinalOutcome {
 pub struct MartStatus {
     /// Tables of the pipeline.
     pub tables: Vec<TableStatus>,
+}
+
+/// Who holds a mart, and how far its rows have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
     /// Log and claim that hold the mart, if any.
     pub holder: Option<(String, Version)>,
     /// Row fences of every log: (log id, (incarnation, partition), claim, next).

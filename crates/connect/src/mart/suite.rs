@@ -286,8 +286,9 @@ async fn retention_deletes_by_kafka_time_and_status_counts() {
         let status = bench.mart.status_for(&context).await.unwrap();
         let newest = Some(EventTime(8 * MINUTE));
         assert_eq!(status.tables[0], TableStatus { name: "things".into(), rows: 3, newest });
-        assert_eq!(status.holder, Some((LOG.to_owned(), Version(1))));
-        assert_eq!(status.fences[0], (LOG.to_owned(), (0, 0), Version(1), 9));
+        let holding = bench.mart.holding_for(&context).await.unwrap();
+        assert_eq!(holding.holder, Some((LOG.to_owned(), Version(1))));
+        assert_eq!(holding.fences[0], (LOG.to_owned(), (0, 0), Version(1), 9));
     })
     .await;
 }

@@ -4,7 +4,19 @@ use std::collections::BTreeMap;
 
 use crate::log::{Fold, NewPartition};
 
-/// What Kafka says of the topic.
+/// Up to where a mart shows rows: the next offset by (incarnation, partition).
+pub type Shown = BTreeMap<(i32, i32), i64>;
+
+/// What the configuration accepts that is refused otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    /// A recreated topic, as a new incarnation.
+    pub new_topic: bool,
+    /// Going on without records that Kafka lost after a mart had shown them.
+    pub lost_records: bool,
+}
+
+/// What Kafka says of the topic, and what a mart has shown of it.
 #[derive(Clone, Debug, Default)]
 pub struct TopicFacts {
     /// Kafka's id of the topic, where it tells one.
@@ -13,6 +25,8 @@ pub struct TopicFacts {
     pub offsets: BTreeMap<i32, (i64, i64)>,
     /// Where a partition that the log doesn't know begins, as the pipeline's start offset was resolved.
     pub starts: BTreeMap<i32, i64>,
+    /// What a mart shows; empty where there is none, or none that answers.
+    pub shown: Shown,
 }
 
 /// Why a pipeline can't go on exactly from its log.
@@ -48,6 +62,22 @@ pub enum Refusal {
         /// Kafka's end.
         high: i64,
     },
+    /// Kafka holds what was committed, and less than what a mart has shown ahead of that.
+    #[error(
+        "TRUNCATED: partition {partition} of topic {topic}: the mart has shown records below offset {next}, Kafka ends \
+         at {high}; it lost records that were not committed yet (all that is committed is whole); restore the topic, or \
+         set kafka.accept_lost_records = true to go on without them"
+    )]
+    LostShown {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// The mart's next offset.
+        next: i64,
+        /// Kafka's end.
+        high: i64,
+    },
     /// The topic was deleted and created again.
     #[error(
         "TOPIC_CHANGED: topic {topic} has id {now}, the log knows {known}; it was deleted and created again; \
@@ -77,7 +107,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Gap { .. } => "GAP",
-            Self::Truncated { .. } | Self::PartitionGone { .. } => "TRUNCATED",
+            Self::Truncated { .. } | Self::LostShown { .. } | Self::PartitionGone { .. } => "TRUNCATED",
             Self::TopicChanged { .. } => "TOPIC_CHANGED",
         }
     }
@@ -89,14 +119,14 @@ pub fn check_topic(
     fold: Option<&Fold>,
     topic: &str,
     facts: &TopicFacts,
-    accept_new_topic: bool,
+    accept: Accept,
 ) -> Result<BTreeMap<i32, NewPartition>, Vec<Refusal>> {
     let known = |fold: &Fold| fold.partitions.values().filter_map(|p| p.topic_id.clone()).next_back();
     if let (Some(fold), Some(now)) = (fold, facts.id.as_ref())
         && let Some(known) = known(fold)
         && &known != now
     {
-        if !accept_new_topic {
+        if !accept.new_topic {
             return Err(vec![Refusal::TopicChanged { topic: topic.to_owned(), now: now.clone(), known }]);
         }
         return Ok(new_incarnation(fold, facts));
@@ -112,7 +142,12 @@ pub fn check_topic(
             Some(&(_, high)) if high < held.to => {
                 refusals.push(Refusal::Truncated { topic, partition, head: held.to, high });
             }
-            Some(_) => {}
+            Some(&(_, high)) => {
+                let next = facts.shown.get(&(held.incarnation, partition)).copied().unwrap_or(high);
+                if next > high && !accept.lost_records {
+                    refusals.push(Refusal::LostShown { topic, partition, next, high });
+                }
+            }
         }
     }
     if refusals.is_empty() { Ok(missing(fold, facts)) } else { Err(refusals) }
@@ -155,10 +190,13 @@ mod tests {
             id: Some(id.to_owned()),
             offsets: BTreeMap::from([(0, (low, high)), (1, (0, 5))]),
             starts: BTreeMap::from([(0, low), (1, 0)]),
+            shown: Shown::new(),
         }
     }
 
-    fn code(facts: &TopicFacts, accept: bool) -> &'static str {
+    const NEW_TOPIC: Accept = Accept { new_topic: true, lost_records: false };
+
+    fn code(facts: &TopicFacts, accept: Accept) -> &'static str {
         match check_topic(Some(&fold()), "t", facts, accept) {
             Ok(_) => "ok",
             Err(refusals) => refusals[0].code(),
@@ -167,21 +205,36 @@ mod tests {
 
     #[test]
     fn a_start_is_refused_where_it_could_not_be_exact() {
-        assert_eq!(code(&facts("one", 0, 10), false), "ok");
-        assert_eq!(code(&facts("one", 11, 20), false), "GAP");
-        assert_eq!(code(&facts("one", 0, 9), false), "TRUNCATED");
-        assert_eq!(code(&facts("two", 0, 20), false), "TOPIC_CHANGED");
-        assert_eq!(code(&facts("two", 0, 20), true), "ok");
+        let none = Accept::default();
+        assert_eq!(code(&facts("one", 0, 10), none), "ok");
+        assert_eq!(code(&facts("one", 11, 20), none), "GAP");
+        assert_eq!(code(&facts("one", 0, 9), none), "TRUNCATED");
+        assert_eq!(code(&facts("two", 0, 20), none), "TOPIC_CHANGED");
+        assert_eq!(code(&facts("two", 0, 20), NEW_TOPIC), "ok");
         let mut gone = facts("one", 0, 10);
         gone.offsets.remove(&0);
-        assert_eq!(code(&gone, false), "TRUNCATED");
+        assert_eq!(code(&gone, none), "TRUNCATED");
+    }
+
+    #[test]
+    fn records_that_a_mart_had_shown_and_kafka_lost_are_refused_unless_accepted() {
+        let shown = |incarnation, next| TopicFacts {
+            shown: Shown::from([((incarnation, 0), next)]),
+            ..facts("one", 0, 15)
+        };
+        let lost_records = Accept { new_topic: false, lost_records: true };
+        assert_eq!(code(&shown(0, 15), Accept::default()), "ok", "ahead of the log, as previews are");
+        assert_eq!(code(&shown(0, 16), Accept::default()), "TRUNCATED");
+        assert_eq!(code(&shown(0, 16), NEW_TOPIC), "TRUNCATED", "that is another matter");
+        assert_eq!(code(&shown(0, 16), lost_records), "ok");
+        assert_eq!(code(&shown(1, 16), Accept::default()), "ok", "of another incarnation");
     }
 
     #[test]
     fn unknown_partitions_enter_and_an_accepted_topic_is_a_new_incarnation() {
-        let entering = check_topic(Some(&fold()), "t", &facts("one", 0, 10), false).unwrap();
+        let entering = check_topic(Some(&fold()), "t", &facts("one", 0, 10), Accept::default()).unwrap();
         assert_eq!(entering.keys().copied().collect::<Vec<_>>(), [1]);
-        let entering = check_topic(Some(&fold()), "t", &facts("two", 0, 20), true).unwrap();
+        let entering = check_topic(Some(&fold()), "t", &facts("two", 0, 20), NEW_TOPIC).unwrap();
         assert_eq!(entering[&0], NewPartition { incarnation: 1, topic_id: Some("two".to_owned()), start: 0 });
     }
 }

@@ -22,7 +22,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::{
-    Claimed, FinalOutcome, FinalRows, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
+    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
     NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
@@ -124,6 +124,11 @@ impl PostgresMart {
     pub(super) async fn clear(&self, context: &MartContext) -> Result<(), MartError> {
         let (sessions, context) = (self.sessions.clone(), context.clone());
         self.run("clearing its tables", None, async move { status::clear(&sessions, &context).await }).await
+    }
+
+    pub(super) async fn holding(&self, context: &MartContext) -> Result<Holding, MartError> {
+        let (sessions, context) = (self.sessions.clone(), context.clone());
+        self.usual("reading its fences", async move { status::holding(&sessions, &context).await }).await
     }
 
     pub(super) async fn status(&self, context: &MartContext) -> Result<MartStatus, MartError> {

@@ -5,7 +5,7 @@ use lakeward_core::types::{Column, DataType};
 use tokio_postgres::Transaction;
 
 use super::super::plan::{Plan, Table};
-use super::super::{MartContext, MartStatus, NewestRows, TableStatus};
+use super::super::{Holding, MartContext, MartStatus, NewestRows, TableStatus};
 use super::claim::version;
 use super::failure::Failure;
 use super::schema::quoted;
@@ -21,22 +21,32 @@ pub(super) async fn status(sessions: &Sessions, context: &MartContext) -> Result
             status.tables.push(table_status(&tx, table, time).await?);
         }
     }
+    tx.rollback().await?;
+    session.busy = false;
+    Ok(status)
+}
+
+/// See `Mart::holding`.
+pub(super) async fn holding(sessions: &Sessions, context: &MartContext) -> Result<Holding, Failure> {
+    let mut session = sessions.take().await?;
+    let tx = sessions.begin(&mut session, None, Limit::Usual).await?;
+    let mut holding = Holding::default();
     if exists(&tx, "lakeward_claims").await? {
         let sql = "SELECT log_id, claim FROM lakeward_claims WHERE pipeline = $1";
         if let Some(row) = tx.query_opt(sql, &[&context.plan.pipeline]).await? {
-            status.holder = Some((row.try_get(0)?, version(row.try_get(1)?)?));
+            holding.holder = Some((row.try_get(0)?, version(row.try_get(1)?)?));
         }
         let sql = "SELECT fence.log_id, incarnation, partition, fence.claim, next FROM lakeward_row_fences AS fence \
                    JOIN lakeward_claims AS held ON held.log_id = fence.log_id WHERE pipeline = $1 \
                    ORDER BY incarnation, partition";
         for row in tx.query(sql, &[&context.plan.pipeline]).await? {
             let at = (row.try_get(1)?, row.try_get(2)?);
-            status.fences.push((row.try_get(0)?, at, version(row.try_get(3)?)?, row.try_get(4)?));
+            holding.fences.push((row.try_get(0)?, at, version(row.try_get(3)?)?, row.try_get(4)?));
         }
     }
     tx.rollback().await?;
     session.busy = false;
-    Ok(status)
+    Ok(holding)
 }
 
 /// See `Mart::newest`.

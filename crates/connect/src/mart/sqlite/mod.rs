@@ -22,7 +22,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{
-    Claimed, FinalOutcome, FinalRows, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
+    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
     NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
@@ -120,6 +120,11 @@ impl SqliteMart {
     pub(super) async fn clear(&self, context: &MartContext) -> Result<(), MartError> {
         let context = context.clone();
         self.transact("clearing its tables", move |tx| status::clear(tx, &context)).await
+    }
+
+    pub(super) async fn holding(&self, context: &MartContext) -> Result<Holding, MartError> {
+        let context = context.clone();
+        self.call("reading its fences", move |connection| status::holding(connection, &context)).await
     }
 
     pub(super) async fn status(&self, context: &MartContext) -> Result<MartStatus, MartError> {

@@ -5,7 +5,7 @@ use lakeward_core::types::{Column, DataType};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::super::plan::{Plan, Table};
-use super::super::{MartContext, MartStatus, NewestRows, TableStatus};
+use super::super::{Holding, MartContext, MartStatus, NewestRows, TableStatus};
 use super::claim::version;
 use super::failure::Failure;
 use super::schema::{kind, quoted, raw, raw_name};
@@ -21,10 +21,27 @@ pub(super) fn status(connection: &Connection, context: &MartContext) -> Result<M
         let window = kpi.table.columns.get(kpi.window).filter(|column| column.ty == DataType::Timestamp);
         status.tables.extend(table_status(connection, &kpi.table, window.map(|c| c.name.as_str()))?);
     }
-    if kind(connection, "lakeward_claims")?.is_some() {
-        read_fences(connection, &plan.pipeline, &mut status)?;
-    }
     Ok(status)
+}
+
+/// See `Mart::holding`.
+pub(super) fn holding(connection: &Connection, context: &MartContext) -> Result<Holding, Failure> {
+    let (mut holding, pipeline) = (Holding::default(), &context.plan.pipeline);
+    if kind(connection, "lakeward_claims")?.is_none() {
+        return Ok(holding);
+    }
+    let sql = "SELECT log_id, claim FROM lakeward_claims WHERE pipeline = ?1";
+    let held = connection.query_row(sql, [pipeline], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    holding.holder = held.map(|(log_id, claim)| Ok::<_, Failure>((log_id, version(claim)?))).transpose()?;
+    let sql = "SELECT fence.log_id, incarnation, partition, fence.claim, next FROM lakeward_row_fences AS fence \
+               JOIN lakeward_claims AS held ON held.log_id = fence.log_id WHERE pipeline = ?1 \
+               ORDER BY incarnation, partition";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([pipeline])?;
+    while let Some(row) = rows.next()? {
+        holding.fences.push((row.get(0)?, (row.get(1)?, row.get(2)?), version(row.get(3)?)?, row.get(4)?));
+    }
+    Ok(holding)
 }
 
 /// See `Mart::newest`.
@@ -84,19 +101,4 @@ fn table_status(connection: &Connection, table: &Table, time: Option<&str>) -> R
     let sql = format!("SELECT count(*), {newest} FROM {}", raw(table));
     let (rows, newest) = connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
     Ok(Some(TableStatus { name: table.name.clone(), rows, newest: newest.map(EventTime) }))
-}
-
-fn read_fences(connection: &Connection, pipeline: &str, status: &mut MartStatus) -> Result<(), Failure> {
-    let sql = "SELECT log_id, claim FROM lakeward_claims WHERE pipeline = ?1";
-    let held = connection.query_row(sql, [pipeline], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    status.holder = held.map(|(log_id, claim)| Ok::<_, Failure>((log_id, version(claim)?))).transpose()?;
-    let sql = "SELECT fence.log_id, incarnation, partition, fence.claim, next FROM lakeward_row_fences AS fence \
-               JOIN lakeward_claims AS held ON held.log_id = fence.log_id WHERE pipeline = ?1 \
-               ORDER BY incarnation, partition";
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([pipeline])?;
-    while let Some(row) = rows.next()? {
-        status.fences.push((row.get(0)?, (row.get(1)?, row.get(2)?), version(row.get(3)?)?, row.get(4)?));
-    }
-    Ok(())
 }
