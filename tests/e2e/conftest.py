@@ -18,6 +18,10 @@ from bench import Bench, Servers
 from program import binary
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: takes a server away that the other tests need; never beside them")
+
+
 @pytest.fixture(scope="session")
 def servers():
     missing = [name for name in Servers.NEEDED if not os.environ.get(name)]
@@ -55,7 +59,7 @@ def seed():
 
 @pytest.fixture(autouse=True)
 def duration(request):
-    """Says how long each test took: all of them together have 15 minutes on two cores."""
+    """Says how long each test took: all of them together have 15 minutes on two cores, two at a time."""
     began = time.monotonic()
     yield
     print(f"{request.node.name}: {time.monotonic() - began:.1f} s")

@@ -7,6 +7,8 @@ from test_takeover import finish, orders_arriving, owner_with_entries, wait_for_
 
 SETTINGS = {"LAKEWARD_EPOCH_AGE": "1s"}
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("role", ["postgres", "namenode", "datanode", "kafka"])
 def test_a_run_goes_on_after_a_server_was_killed_and_started(new_bench, seed, role):

@@ -5,9 +5,12 @@ import shutil
 from pathlib import Path
 
 import psycopg
+import pytest
 from orders import orders, produce
 from program import wait_until
 from test_refusals import REFUSED, refused
+
+pytestmark = pytest.mark.alone
 
 
 def test_a_topic_that_lost_committed_records_is_refused(new_bench, seed):
