@@ -154,7 +154,7 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
     if let Some(open) = &mart {
         // Trying again helps only while nobody answers.
         let reach = || async {
-            match async { open()().await?.status(&pipeline).await }.await {
+            match async { open()().await?.holding(&pipeline).await }.await {
                 Err(error) if error.is_retryable() => Err(error),
                 answered => Ok(answered),
             }
@@ -200,10 +200,7 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
         once: args.once,
         close_all: args.close_all,
         take_over: args.take_over,
-        accept: Accept {
-            new_topic: config.kafka.accept_new_topic_id,
-            lost_records: config.kafka.accept_lost_records,
-        },
+        accept: Accept { new_topic: config.kafka.accept_new_topic_id, lost_records: config.kafka.accept_lost_records },
         topic_id: None,
         stop_bound: config.stop.bound,
         patience,

@@ -5,7 +5,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -13,7 +17,7 @@ use bytes::Bytes;
 use super::{Create, DirEntry, LakeError, Rename, Stat, outcome::Fault, path as names};
 
 /// The operations that can be told to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// `create_new`
     Create,
@@ -38,7 +42,7 @@ pub enum Operation {
 }
 
 /// How it fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cue {
     /// Nothing happens; the answer is a certain failure by lack of room. A rename has no certain failure but absence:
     /// it answers Unknown.
@@ -49,11 +53,34 @@ pub enum Cue {
     LostAnswer,
     /// It happens only when [`Memory::deliver_late`] is called, and the caller cannot know that.
     Late,
+    /// The process dies before the request leaves it.
+    DieBefore,
+    /// It happens, and the process dies before it hears of that.
+    DieAfter,
 }
 
-/// The controls of a memory lake. Clones share one store.
+/// Decides how an operation goes, by what it is and its path.
+pub type Script = Box<dyn FnMut(Operation, &str) -> Option<Cue> + Send>;
+
+/// The controls of a memory lake. Clones share one store and one life; see [`Memory::next_life`].
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<Inner>>);
+pub struct Memory {
+    inner: Arc<Mutex<Inner>>,
+    life: Arc<Life>,
+}
+
+/// One process's connection to the store.
+#[derive(Default)]
+struct Life {
+    dead: AtomicBool,
+    script: Mutex<Option<Script>>,
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Life").field("dead", &self.dead).finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -71,6 +98,7 @@ enum Deed {
     Rename(String, String),
     Put(String, Bytes),
     Delete(String),
+    DeleteDir(String),
 }
 
 impl Memory {
@@ -92,34 +120,52 @@ impl Memory {
         self.lock().cues.len()
     }
 
+    /// From now on `script` is asked before each operation of this life; where it says nothing, cues count.
+    pub fn play(&self, script: Script) {
+        *self.life.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(script);
+    }
+
+    /// The same store as another process sees it. The present life goes on or has died, whatever it is.
+    #[must_use]
+    pub fn next_life(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), life: Arc::default() }
+    }
+
+    /// Ends this life: nothing that it asks for happens any more.
+    pub fn die(&self) {
+        self.life.dead.store(true, Ordering::Release);
+    }
+
+    /// A store of its own that holds the same files now.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let inner = self.lock();
+        let copied = Inner { files: inner.files.clone(), modified: inner.modified.clone(), ..Inner::default() };
+        Self { inner: Arc::new(Mutex::new(copied)), life: Arc::default() }
+    }
+
     /// Overwrites a file behind everybody's back, as a fault of the medium would.
     pub fn corrupt(&self, path: &str, bytes: Bytes) {
         self.lock().files.insert(path.to_owned(), bytes);
     }
 
     pub(super) fn create_new(&self, path: &str, bytes: Bytes) -> Create {
-        let mut inner = self.lock();
-        let cue = inner.cue(Operation::Create, path);
         let deed = Deed::Create(path.to_owned(), bytes);
-        match cue {
-            Some(Cue::Full) => return Create::Failed(error(Cue::Full, path)),
-            Some(Cue::Late) => inner.late.push(deed),
-            Some(Cue::LostRequest) => {}
-            Some(Cue::LostAnswer) => drop(inner.carry_out(&deed)),
-            None => return if inner.carry_out(&deed) { Create::Created } else { Create::Exists },
+        match self.effect(Operation::Create, path, deed) {
+            Done::Yes => Create::Created,
+            Done::InVain => Create::Exists,
+            Done::Certainly(error) => Create::Failed(error),
+            Done::Unknown(error) => Create::Unknown(error),
         }
-        Create::Unknown(error(Cue::LostAnswer, path))
     }
 
     pub(super) fn read(&self, path: &str) -> Result<Option<Bytes>, LakeError> {
-        let mut inner = self.lock();
-        inner.certain(Operation::Read, path)?;
+        let inner = self.asked(Operation::Read, path)?;
         Ok(inner.files.get(path).cloned())
     }
 
     pub(super) fn stat(&self, path: &str) -> Result<Option<Stat>, LakeError> {
-        let mut inner = self.lock();
-        inner.certain(Operation::Stat, path)?;
+        let inner = self.asked(Operation::Stat, path)?;
         let modified_us = inner.modified.get(path).copied().unwrap_or(0);
         if let Some(bytes) = inner.files.get(path) {
             return Ok(Some(Stat { len: bytes.len() as u64, modified_us, is_dir: false }));
@@ -130,8 +176,7 @@ impl Memory {
     }
 
     pub(super) fn list_recursive(&self, dir: &str) -> Result<Vec<DirEntry>, LakeError> {
-        let mut inner = self.lock();
-        inner.certain(Operation::List, dir)?;
+        let inner = self.asked(Operation::List, dir)?;
         let folder = if dir.is_empty() { String::new() } else { format!("{dir}/") };
         let mut found = BTreeSet::new();
         for (path, bytes) in &inner.files {
@@ -147,44 +192,31 @@ impl Memory {
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> Rename {
-        let mut inner = self.lock();
-        let cue = inner.cue(Operation::Rename, from);
-        let deed = Deed::Rename(from.to_owned(), to.to_owned());
-        match cue {
-            Some(Cue::Late) => inner.late.push(deed),
-            Some(Cue::LostRequest | Cue::Full) => {}
-            Some(Cue::LostAnswer) => drop(inner.carry_out(&deed)),
-            None if !inner.files.contains_key(from) => return Rename::SourceMissing,
-            None if inner.files.contains_key(to) => return Rename::TargetExists,
-            None => {
-                inner.carry_out(&deed);
-                return Rename::Done;
-            }
+        let present = |path: &str| self.lock().files.contains_key(path);
+        let (source, target) = (present(from), present(to));
+        match self.effect(Operation::Rename, from, Deed::Rename(from.to_owned(), to.to_owned())) {
+            Done::Yes => Rename::Done,
+            Done::InVain if !source => Rename::SourceMissing,
+            Done::InVain if target => Rename::TargetExists,
+            Done::InVain => Rename::Unknown(error(Cue::LostAnswer, from)),
+            Done::Certainly(error) | Done::Unknown(error) => Rename::Unknown(error),
         }
-        Rename::Unknown(error(cue.unwrap_or(Cue::LostAnswer), from))
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<bool, LakeError> {
-        let deed = Deed::Delete(path.to_owned());
-        let existed = self.lock().files.contains_key(path);
-        self.effect(Operation::Delete, path, deed).map(|()| existed)
+        self.effect(Operation::Delete, path, Deed::Delete(path.to_owned())).answered()
     }
 
     pub(super) fn delete_dir(&self, dir: &str) -> Result<bool, LakeError> {
-        let mut inner = self.lock();
-        inner.certain(Operation::Delete, dir)?;
-        let (before, folder) = (inner.files.len(), format!("{dir}/"));
-        inner.files.retain(|path, _| !path.starts_with(&folder));
-        Ok(inner.files.len() < before)
+        self.effect(Operation::Delete, dir, Deed::DeleteDir(dir.to_owned())).answered()
     }
 
     pub(super) fn put(&self, path: &str, bytes: Bytes) -> Result<(), LakeError> {
-        self.effect(Operation::Put, path, Deed::Put(path.to_owned(), bytes))
+        self.effect(Operation::Put, path, Deed::Put(path.to_owned(), bytes)).answered().map(drop)
     }
 
     pub(super) fn create_file(&self, path: &str) -> Result<MemoryFile, LakeError> {
-        let mut inner = self.lock();
-        inner.certain(Operation::Write, path)?;
+        let mut inner = self.asked(Operation::Write, path)?;
         if inner.files.contains_key(path) || !inner.writing.insert(path.to_owned()) {
             return Err(LakeError::other("memory", path, "create: it exists"));
         }
@@ -193,30 +225,73 @@ impl Memory {
 
     /// As HDFS does it: a file that was open is closed by the time of the next call, as it is, and its writer is out.
     pub(super) fn recover_leases(&self, dir: &str) -> Result<bool, LakeError> {
-        let mut inner = self.lock();
-        inner.certain(Operation::Recover, dir)?;
+        let mut inner = self.asked(Operation::Recover, dir)?;
         let (before, folder) = (inner.writing.len(), format!("{dir}/"));
         inner.writing.retain(|path| !path.starts_with(&folder));
         Ok(inner.writing.len() == before)
     }
 
-    fn effect(&self, operation: Operation, path: &str, deed: Deed) -> Result<(), LakeError> {
-        let mut inner = self.lock();
-        match inner.cue(operation, path) {
-            None => {
-                inner.carry_out(&deed);
-                return Ok(());
-            }
-            Some(Cue::Full) => return Err(error(Cue::Full, path)),
-            Some(Cue::LostRequest) => {}
-            Some(Cue::LostAnswer) => drop(inner.carry_out(&deed)),
+    /// Does the deed as the cue says.
+    fn effect(&self, operation: Operation, path: &str, deed: Deed) -> Done {
+        let (mut inner, cue) = match self.entered(operation, path) {
+            Ok(entered) => entered,
+            Err(error) => return Done::Unknown(error),
+        };
+        match cue {
+            None => return if inner.carry_out(&deed) { Done::Yes } else { Done::InVain },
+            Some(Cue::Full) => return Done::Certainly(error(Cue::Full, path)),
+            Some(Cue::LostRequest | Cue::DieBefore) => {}
+            Some(Cue::LostAnswer | Cue::DieAfter) => drop(inner.carry_out(&deed)),
             Some(Cue::Late) => inner.late.push(deed),
         }
-        Err(error(Cue::LostAnswer, path))
+        Done::Unknown(error(Cue::LostAnswer, path))
+    }
+
+    /// For what changes nothing, or nothing that outlives the caller: any cue is a failure.
+    fn asked(&self, operation: Operation, path: &str) -> Result<MutexGuard<'_, Inner>, LakeError> {
+        match self.entered(operation, path)? {
+            (inner, None) => Ok(inner),
+            (_, Some(cue)) => Err(error(cue, path)),
+        }
+    }
+
+    /// The store, and how the operation is to go. A life that ends here is over before anybody else comes in.
+    fn entered(&self, operation: Operation, path: &str) -> Result<(MutexGuard<'_, Inner>, Option<Cue>), LakeError> {
+        let mut inner = self.lock();
+        if self.life.dead.load(Ordering::Acquire) {
+            return Err(error(Cue::LostRequest, path));
+        }
+        let mut script = self.life.script.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = script.as_mut().and_then(|script| script(operation, path));
+        let cue = told.or_else(|| inner.cue(operation, path));
+        if let Some(Cue::DieBefore | Cue::DieAfter) = cue {
+            self.die();
+        }
+        Ok((inner, cue))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What became of a deed.
+enum Done {
+    Yes,
+    /// It was carried out and changed nothing.
+    InVain,
+    Certainly(LakeError),
+    Unknown(LakeError),
+}
+
+impl Done {
+    /// Whether there was something to change.
+    fn answered(self) -> Result<bool, LakeError> {
+        match self {
+            Self::Yes => Ok(true),
+            Self::InVain => Ok(false),
+            Self::Certainly(error) | Self::Unknown(error) => Err(error),
+        }
     }
 }
 
@@ -224,10 +299,6 @@ impl Inner {
     fn cue(&mut self, operation: Operation, path: &str) -> Option<Cue> {
         let at = self.cues.iter().position(|(o, part, _)| *o == operation && path.contains(part.as_str()))?;
         Some(self.cues.remove(at).2)
-    }
-
-    fn certain(&mut self, operation: Operation, path: &str) -> Result<(), LakeError> {
-        self.cue(operation, path).map_or(Ok(()), |cue| Err(error(cue, path)))
     }
 
     fn holds_lease(&self, path: &str) -> Result<(), LakeError> {
@@ -243,6 +314,11 @@ impl Inner {
             Deed::Rename(_, to) if self.files.contains_key(to) => false,
             Deed::Rename(from, to) => self.files.remove(from).is_some_and(|bytes| self.store(to, bytes)),
             Deed::Delete(path) => self.files.remove(path).is_some(),
+            Deed::DeleteDir(dir) => {
+                let (before, folder) = (self.files.len(), format!("{dir}/"));
+                self.files.retain(|path, _| !path.starts_with(&folder));
+                self.files.len() < before
+            }
         }
     }
 
@@ -263,8 +339,7 @@ pub(super) struct MemoryFile {
 
 impl MemoryFile {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), LakeError> {
-        let mut inner = self.memory.lock();
-        inner.certain(Operation::Write, &self.path)?;
+        let inner = self.memory.asked(Operation::Write, &self.path)?;
         inner.holds_lease(&self.path)?;
         self.bytes.extend_from_slice(bytes);
         Ok(())
@@ -272,14 +347,9 @@ impl MemoryFile {
 
     pub(super) fn close(mut self) -> Result<(), LakeError> {
         let bytes = Bytes::from(std::mem::take(&mut self.bytes));
-        let mut inner = self.memory.lock();
-        inner.holds_lease(&self.path)?;
-        inner.writing.remove(&self.path);
-        let cue = inner.cue(Operation::Close, &self.path);
-        if !matches!(cue, Some(Cue::Full | Cue::LostRequest)) {
-            inner.carry_out(&Deed::Put(self.path.clone(), bytes));
-        }
-        cue.map_or(Ok(()), |cue| Err(error(cue, &self.path)))
+        self.memory.lock().holds_lease(&self.path)?;
+        let done = self.memory.effect(Operation::Close, &self.path, Deed::Put(self.path.clone(), bytes));
+        done.answered().map(drop)
     }
 }
 

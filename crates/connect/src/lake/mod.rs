@@ -25,7 +25,7 @@ use bytes::Bytes;
 pub use self::{
     checksum::checksum_of,
     hdfs::HDFS_TIME_LIMIT,
-    memory::{Cue, Memory, Operation},
+    memory::{Cue, Memory, Operation, Script},
     outcome::{Closed, Create, DirEntry, Fault, LakeError, Rename, Stat},
     writer::LakeWriter,
 };
@@ -69,7 +69,13 @@ impl Lake {
     #[must_use]
     pub fn memory() -> (Self, Memory) {
         let memory = Memory::default();
-        (Self(Store::Memory(memory.clone())), memory)
+        (Self::of_memory(&memory), memory)
+    }
+
+    /// A lake in memory that there is already.
+    #[must_use]
+    pub fn of_memory(memory: &Memory) -> Self {
+        Self(Store::Memory(memory.clone()))
     }
 
     /// The root's URL, as given.

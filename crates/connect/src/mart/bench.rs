@@ -151,7 +151,7 @@ impl Bench {
     pub async fn kpi(&self) -> Vec<String> {
         let minute = match &self.mart {
             Mart::Postgres(_) => "(extract(epoch FROM window_start) / 60)::bigint",
-            Mart::Sqlite(_) => "CAST(strftime('%s', window_start) AS INTEGER) / 60",
+            Mart::Sqlite(_) | Mart::Twin(_) => "CAST(strftime('%s', window_start) AS INTEGER) / 60",
         };
         let sql = format!(
             "SELECT {minute}, colour, total, CASE WHEN is_final THEN 'final' ELSE 'live' END \

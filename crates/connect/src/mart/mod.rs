@@ -16,6 +16,7 @@ mod sqlite;
 mod steps;
 #[cfg(test)]
 mod suite;
+mod twin;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use outcome::*;
 pub use plan::MartContext;
 pub use postgres::PostgresMart;
 pub use sqlite::SqliteMart;
+pub use twin::{MartCall, MartScript, MartTwin};
 
 /// How a mart is used.
 #[derive(Clone, Debug)]
@@ -60,6 +62,8 @@ pub enum Mart {
     Postgres(PostgresMart),
     /// SQLite in WAL mode, for one machine.
     Sqlite(SqliteMart),
+    /// One that fails on cue, for tests.
+    Twin(MartTwin),
 }
 
 macro_rules! each {
@@ -67,6 +71,7 @@ macro_rules! each {
         match $self {
             Mart::Postgres($mart) => $call,
             Mart::Sqlite($mart) => $call,
+            Mart::Twin($mart) => $call,
         }
     };
 }

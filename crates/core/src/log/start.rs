@@ -218,10 +218,8 @@ mod tests {
 
     #[test]
     fn records_that_a_mart_had_shown_and_kafka_lost_are_refused_unless_accepted() {
-        let shown = |incarnation, next| TopicFacts {
-            shown: Shown::from([((incarnation, 0), next)]),
-            ..facts("one", 0, 15)
-        };
+        let shown =
+            |incarnation, next| TopicFacts { shown: Shown::from([((incarnation, 0), next)]), ..facts("one", 0, 15) };
         let lost_records = Accept { new_topic: false, lost_records: true };
         assert_eq!(code(&shown(0, 15), Accept::default()), "ok", "ahead of the log, as previews are");
         assert_eq!(code(&shown(0, 16), Accept::default()), "TRUNCATED");

@@ -156,8 +156,19 @@ fn a_partition_added_to_the_topic_is_seen_and_read() {
     assert_eq!(source.stop(PATIENCE), Stopped::Clean);
 }
 
+/// Counts what a process holds, so it needs one in which no other test runs.
 #[test]
 fn memory_stays_bounded_without_credit() {
+    const ALONE: &str = "LAKEWARD_TEST_ALONE";
+    let name = "kafka::tests::on_real::memory_stays_bounded_without_credit";
+    if std::env::var_os(ALONE).is_none() {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let ended = again.args([name, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        eprintln!("{said}");
+        assert!(ended.status.success(), "{said}");
+        return;
+    }
     let Some(mut bed) = Bed::real(2) else { return };
     let producer = Producer::new(&bed.config).unwrap();
     let (mut random, mut payload) = (StdRng::seed_from_u64(1), vec![0; 10_000]);
