@@ -215,6 +215,10 @@ impl CommitActor {
 
     /// Looks whether the open epoch should end, and ends it.
     fn maybe_cut(&mut self, ctx: &mut Context<Self>) {
+        // An epoch cut before the partitions are known would wait for nobody, and for ever.
+        if self.registry.is_none() {
+            return;
+        }
         let state: u64 = self.board.state_bytes().iter().map(|b| *b).sum();
         if state > self.seed.state_cap {
             let message = format!(

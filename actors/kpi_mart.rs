@@ -48,6 +48,8 @@ pub struct KpiMart {
     busy: bool,
     back_off: BackOff,
     reopen: bool,
+    /// Whether something failed since the mart was last connected: it must be again, even if no entry comes.
+    lost: bool,
     board: Board,
     clock: Clock,
     inlet: Inlet,
@@ -87,6 +89,7 @@ impl KpiMart {
             busy: false,
             back_off: BackOff::default(),
             reopen: false,
+            lost: false,
             board,
             clock,
             inlet: Inlet::default(),
@@ -102,7 +105,7 @@ impl KpiMart {
             return self.begin_again(ctx);
         }
         let head = self.head.borrow().fold.version;
-        if self.reopen || self.reflected.is_none() || self.applied.is_none_or(|done| done < head) {
+        if self.reopen || self.lost || self.reflected.is_none() || self.applied.is_none_or(|done| done < head) {
             self.catch_up(ctx);
         } else if !self.waiting.is_empty() && self.has_caught_up() {
             self.show(ctx);
@@ -159,7 +162,7 @@ impl KpiMart {
         self.applied = Some(version);
         self.reflected.get_or_insert(reflected);
         self.back_off.reset();
-        self.reopen = false;
+        (self.reopen, self.lost) = (false, false);
         self.board.follower_done(&self.name, version);
         self.drop_closed();
     }
@@ -211,6 +214,7 @@ impl KpiMart {
             return self.end(Cause::Fenced(claim), ctx);
         }
         self.reopen |= matches!(trouble, Trouble::Reopen);
+        self.lost = true;
         self.board.follower_trouble(&self.name, &error.to_string());
         tracing::warn!(%error, follower = self.name, "the mart can't be written; the lake goes on, it is tried again");
         self.busy = true;

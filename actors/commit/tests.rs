@@ -41,6 +41,16 @@ impl PartitionStarter for Nursery {
 }
 
 async fn bench(partitions: &[i32]) -> Bench {
+    let (bench, wire) = unwired(partitions).await;
+    bench.edge.send(wire).await.unwrap();
+    for &partition in partitions {
+        bench.at(partition, 0, EventTime::MIN);
+    }
+    bench
+}
+
+/// An actor that has not been told yet whom it works with, and that message.
+async fn unwired(partitions: &[i32]) -> (Bench, CommitMsg) {
     let (ground, board, bell) = (ground(partitions).await, Board::default(), Bell::new());
     let fold = Arc::new(ground.fold.clone());
     let (sender, head) = watch::channel(Head { fold: Arc::clone(&fold), epochs: Arc::default() });
@@ -68,12 +78,8 @@ async fn bench(partitions: &[i32]) -> Bench {
     }
     let started = Started::default();
     let starter = Starter(Box::new(Nursery(Arc::clone(&started))));
-    edge.send(CommitMsg::Wire { partitions: edges, registry: registry.edge(2), starter }).await.unwrap();
-    let bench = Bench { ground, board, bell, head, edge, partitions: heards, registry: heard, started };
-    for &partition in partitions {
-        bench.at(partition, 0, EventTime::MIN);
-    }
-    bench
+    let wire = CommitMsg::Wire { partitions: edges, registry: registry.edge(2), starter };
+    (Bench { ground, board, bell, head, edge, partitions: heards, registry: heard, started }, wire)
 }
 
 impl Bench {
@@ -168,6 +174,21 @@ fn an_epoch_is_cut_by_age_if_anything_moved() {
         let cut = bench.cuts(0).pop().unwrap();
         assert_eq!((cut.epoch, cut.expected, cut.last), (Epoch(0), 2, false));
         assert_eq!(bench.epochs_cut(1), [0]);
+    });
+}
+
+#[test]
+fn nothing_is_cut_before_the_partitions_are_known() {
+    on_a_paused_clock(async {
+        let (bench, wire) = unwired(&[0]).await;
+        bench.at(0, 1, EventTime(MINUTE));
+        pass(AGE * 2).await;
+        bench.tell(wire).await;
+        pass(LOOK).await;
+        assert_eq!(bench.epochs_cut(0), [0]);
+        bench.barrier(0, 0, 1, 1).await;
+        bench.closed(0).await;
+        assert_eq!(bench.head(), 1, "it is not waited for an epoch that nobody takes part in");
     });
 }
 

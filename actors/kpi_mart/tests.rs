@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use lakeward_connect::lake::Cue;
+use lakeward_connect::mart::{MartCall, MartFaults};
 use lakeward_core::kpi::{Value, Windows};
 
 use super::*;
@@ -92,6 +94,21 @@ fn live_values_are_shown_and_final_ones_take_their_place() {
         bench.mart.until_kpi(&[FIRST_FINAL, THIRD_LIVE]).await;
         until("all is shown", || bench.board.all_shown()).await;
         assert_eq!((bench.done(), bench.bell.cause()), (Some(Version(1)), None));
+    });
+}
+
+#[test]
+fn live_values_are_shown_after_a_failure_even_if_no_entry_comes() {
+    on_a_paused_clock(async {
+        let mut bench = bench().await;
+        let mut cues = vec![None, Some(Cue::LostRequest)];
+        let script = move |call| if call == MartCall::Live { cues.pop().flatten() } else { None };
+        bench.mart.openings.lock().unwrap().push_back(Opening::Told(MartFaults::new(Box::new(script))));
+        bench.start();
+        bench.show(&[(1, 2)]).await;
+        bench.mart.until_kpi(&[FIRST_LIVE]).await;
+        until("all is shown", || bench.board.all_shown()).await;
+        assert_eq!((bench.mart.opened(), bench.trouble()), (2, None));
     });
 }
 

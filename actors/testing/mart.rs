@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use lakeward_connect::layer::{AppendMeta, EpochFiles, LayerSpec, ParquetSpec};
-use lakeward_connect::mart::{Claimed, Mart, MartContext, MartError, MartOptions};
+use lakeward_connect::mart::{Claimed, Mart, MartContext, MartError, MartFaults, MartOptions, MartTwin};
 use lakeward_core::ids::Epoch;
 use lakeward_core::kpi::{Windows, gold_batch};
 use lakeward_core::log::{BarrierFacts, StagedFile};
@@ -21,6 +21,8 @@ pub enum Opening {
     Panics,
     /// No answer ever comes.
     Hangs,
+    /// It opens, and its calls go as they are told.
+    Told(MartFaults),
 }
 
 pub struct MartBench {
@@ -84,6 +86,10 @@ fn opener(url: String, openings: Arc<Mutex<VecDeque<Opening>>>, opened: Arc<Mute
                 Some(Opening::Fails(error)) => Err(error),
                 Some(Opening::Panics) => panic!("as told"),
                 Some(Opening::Hangs) => std::future::pending().await,
+                Some(Opening::Told(faults)) => {
+                    let path = url.strip_prefix("sqlite://").unwrap();
+                    MartTwin::open(path, &MartOptions::default(), &faults).await.map(Mart::Twin)
+                }
             }
         })
     })

@@ -144,6 +144,18 @@ impl Memory {
         Self { inner: Arc::new(Mutex::new(copied)), life: Arc::default() }
     }
 
+    /// The paths of all files, sorted, whatever life it is.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        self.lock().files.keys().cloned().collect()
+    }
+
+    /// A file's bytes behind everybody's back; none where there is no such file.
+    #[must_use]
+    pub fn bytes(&self, path: &str) -> Bytes {
+        self.lock().files.get(path).cloned().unwrap_or_default()
+    }
+
     /// Overwrites a file behind everybody's back, as a fault of the medium would.
     pub fn corrupt(&self, path: &str, bytes: Bytes) {
         self.lock().files.insert(path.to_owned(), bytes);

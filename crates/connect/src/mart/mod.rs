@@ -28,7 +28,7 @@ pub use outcome::*;
 pub use plan::MartContext;
 pub use postgres::PostgresMart;
 pub use sqlite::SqliteMart;
-pub use twin::{MartCall, MartScript, MartTwin};
+pub use twin::{MartCall, MartFaults, MartScript, MartTwin};
 
 /// How a mart is used.
 #[derive(Clone, Debug)]

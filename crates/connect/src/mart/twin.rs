@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use lakeward_core::ids::EventTime;
 
 use super::{
-    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartStatus, NewestRows,
-    ReignEnd, RowsBatch, RowsOutcome, SqliteMart,
+    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
+    NewestRows, ReignEnd, RowsBatch, RowsOutcome, SqliteMart,
 };
 use crate::lake::Cue;
 
@@ -40,30 +40,22 @@ pub type MartScript = Box<dyn FnMut(MartCall) -> Option<Cue> + Send>;
 
 type Late = BoxFuture<'static, ()>;
 
-/// The controls of a twin. Clones share it.
+/// How the calls of one process go. Clones share it, and so do all twins that are opened with it.
 #[derive(Clone)]
-pub struct MartTwin {
-    inner: SqliteMart,
+pub struct MartFaults {
     script: Arc<Mutex<MartScript>>,
     dead: Arc<AtomicBool>,
     late: Arc<Mutex<Vec<Late>>>,
 }
 
-impl fmt::Debug for MartTwin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MartTwin").field("inner", &self.inner).field("dead", &self.dead).finish_non_exhaustive()
-    }
-}
-
-impl MartTwin {
-    /// A twin in front of `mart`: `script` is asked before each call that changes something.
+impl MartFaults {
+    /// `script` is asked before each call that changes something.
     #[must_use]
-    pub fn new(mart: SqliteMart, script: MartScript) -> Self {
-        let (dead, late) = (Arc::default(), Arc::default());
-        Self { inner: mart, script: Arc::new(Mutex::new(script)), dead, late }
+    pub fn new(script: MartScript) -> Self {
+        Self { script: Arc::new(Mutex::new(script)), dead: Arc::default(), late: Arc::default() }
     }
 
-    /// Ends this process's connection: nothing that it asks for happens any more.
+    /// Ends the process: nothing that it asks for happens any more.
     pub fn die(&self) {
         self.dead.store(true, Ordering::Release);
     }
@@ -76,6 +68,29 @@ impl MartTwin {
             call.await;
         }
         count
+    }
+}
+
+impl fmt::Debug for MartFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MartFaults").field("dead", &self.dead).finish_non_exhaustive()
+    }
+}
+
+/// A mart whose calls go as they are told.
+#[derive(Clone, Debug)]
+pub struct MartTwin {
+    inner: SqliteMart,
+    faults: MartFaults,
+}
+
+impl MartTwin {
+    /// A twin in front of the SQLite file at `path`.
+    ///
+    /// # Errors
+    /// As those of SQLite.
+    pub async fn open(path: &str, options: &MartOptions, faults: &MartFaults) -> Result<Self, MartError> {
+        Ok(Self { inner: SqliteMart::open(path, options).await?, faults: faults.clone() })
     }
 
     pub(super) async fn prepare(&self, context: &MartContext) -> Result<(), MartError> {
@@ -153,9 +168,9 @@ impl MartTwin {
         F: Future<Output = Result<T, MartError>> + Send + 'static,
     {
         self.alive()?;
-        let cue = (self.script.lock().unwrap_or_else(PoisonError::into_inner))(call);
+        let cue = (self.faults.script.lock().unwrap_or_else(PoisonError::into_inner))(call);
         if let Some(Cue::DieBefore | Cue::DieAfter) = cue {
-            self.die();
+            self.faults.die();
         }
         let mart = self.inner.clone();
         match cue {
@@ -163,7 +178,7 @@ impl MartTwin {
             Some(Cue::LostAnswer | Cue::DieAfter) => drop(work(mart).await),
             Some(Cue::Late) => {
                 let late: Late = Box::pin(async move { drop(work(mart).await) });
-                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(late);
+                self.faults.late.lock().unwrap_or_else(PoisonError::into_inner).push(late);
             }
             Some(Cue::Full | Cue::LostRequest | Cue::DieBefore) => {}
         }
@@ -171,7 +186,7 @@ impl MartTwin {
     }
 
     fn alive(&self) -> Result<(), MartError> {
-        if self.dead.load(Ordering::Acquire) { Err(lost(MartCall::Prepare)) } else { Ok(()) }
+        if self.faults.dead.load(Ordering::Acquire) { Err(lost(MartCall::Prepare)) } else { Ok(()) }
     }
 }
 
