@@ -5,6 +5,8 @@ mod builtin;
 mod cli;
 mod commands;
 mod config;
+#[cfg(test)]
+mod crash_points;
 mod exit;
 mod feed;
 mod http;

@@ -103,7 +103,7 @@ pub struct Generation {
     pub head: watch::Receiver<Head>,
     wiring: Arc<Wiring>,
     control: Outbox<CommitMsg>,
-    arbiters: Vec<Arbiter>,
+    arbiters: Arbiters,
     source: SharedSource,
     deaths: Mutex<BTreeMap<String, u32>>,
     end: watch::Sender<bool>,
@@ -149,20 +149,40 @@ impl Generation {
     /// Stops all actors and threads of the generation.
     pub async fn stop(self) {
         self.end.send_replace(true);
-        for arbiter in &self.arbiters {
-            arbiter.stop();
-        }
-        let (source, arbiters) = (self.source, self.arbiters);
+        self.arbiters.stop();
+        let (source, mut arbiters) = (self.source, self.arbiters);
         let stop = move || {
             let source = source.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(Stopped::StillEnding) = source.map(|s| s.stop(SOURCE_STOP)) {
                 tracing::warn!("kafka's threads take long to end; they end by themselves");
             }
-            for arbiter in arbiters {
+            for arbiter in arbiters.0.drain(..) {
                 let _ = arbiter.join();
             }
         };
         let _ = tokio::task::spawn_blocking(stop).await;
+    }
+}
+
+/// The threads of a generation's actors; they end with it, whatever ends it.
+struct Arbiters(Vec<Arbiter>);
+
+impl Arbiters {
+    fn start() -> std::io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Ok(Self((0..cores + 2).map(|_| Arbiter::try_with_tokio_rt(runtime)).collect::<Result<_, _>>()?))
+    }
+
+    fn stop(&self) {
+        for arbiter in &self.0 {
+            arbiter.stop();
+        }
+    }
+}
+
+impl Drop for Arbiters {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -201,9 +221,8 @@ pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Gene
     plan.board.clear();
     plan.board.set_head(fold.version);
     let (head_sender, head) = watch::channel(Head { fold: Arc::clone(&fold), epochs: Arc::default() });
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let arbiters = (0..cores + 2).map(|_| Arbiter::try_with_tokio_rt(runtime)).collect::<Result<Vec<_>, _>>()?;
-    let handles = arbiters.iter().map(Arbiter::handle).collect();
+    let arbiters = Arbiters::start()?;
+    let handles = arbiters.0.iter().map(Arbiter::handle).collect();
     let wiring =
         Arc::new(Wiring { plan, log, fold, attempts, alarm, handles, head: head.clone(), marts: OnceLock::new() });
     let ends = Arc::new(wiring.ends(head_sender, &restored));

@@ -1,0 +1,358 @@
+//! Lives of a pipeline over one lake, one mart and one topic.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lakeward_actors::cutting::Cutting;
+use lakeward_actors::kit::{Board, Clock, Gauges};
+use lakeward_actors::owner::OwnerTimes;
+use lakeward_connect::kafka::{Admin, KafkaConfig, MockKafka, Producer};
+use lakeward_connect::lake::{Lake, Memory, Operation};
+use lakeward_connect::mart::{Mart, MartFaults, MartOptions, MartTwin};
+use lakeward_core::log::{Accept, Member};
+use lakeward_core::pipeline::Pipeline;
+use tokio::sync::{mpsc, watch};
+
+use super::judge;
+use super::point::{Plan as FaultPlan, Point};
+use crate::exit::Exit;
+use crate::run::Runner;
+use crate::topology::Plan;
+
+pub const NAME: &str = "things";
+pub const PARTITIONS: i32 = 3;
+/// Records per partition of each instalment; the last partition stays empty, so it is idle.
+pub const RECORDS: [i64; 2] = [8, 5];
+/// The next instalment is sent when the last one is committed.
+pub const INSTALMENTS: i64 = 3;
+/// Minutes of event time between records.
+pub const BEGIN_MS: i64 = 1_700_000_040_000;
+
+/// A life that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ASK: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(20);
+
+const FEED: &str = r#"
+    name = "things"
+    [source]
+    topic = "TOPIC"
+    format = "json"
+    [fields]
+    id = "int64!"
+    colour = "string!"
+    [time]
+    event_time = "kafka"
+    out_of_orderness = "0s"
+    idle_after = "400ms"
+    [bronze]
+    path = "raw"
+    [silver]
+    path = "rows"
+    [quarantine]
+    path = "bad"
+    [rows]
+    table = "things"
+    [[kpi]]
+    name = "per_minute"
+    window = { tumbling = "1m" }
+    key = ["colour"]
+    gold = { path = "gold" }
+    mart = { table = "per_minute" }
+    [kpi.measures]
+    things = "count(id)"
+"#;
+
+/// What all worlds share.
+pub struct Bed {
+    mock: MockKafka,
+    topics: AtomicUsize,
+}
+
+impl Bed {
+    pub fn new() -> Self {
+        Self { mock: MockKafka::start(&[]).unwrap(), topics: AtomicUsize::new(0) }
+    }
+}
+
+/// How a life ended.
+pub enum End {
+    /// It was asked to stop and did.
+    Stopped,
+    /// It died as planned.
+    Died,
+    /// It ended itself.
+    Exit(Exit),
+}
+
+/// One lake, one mart, one topic.
+pub struct World {
+    config: KafkaConfig,
+    topic: String,
+    producer: Producer,
+    pub memory: Memory,
+    folder: tempfile::TempDir,
+    sent: Mutex<i64>,
+    /// Requests that arrive in the next life.
+    late: Mutex<Option<(Memory, MartFaults)>>,
+}
+
+/// A life's connections.
+struct Connections {
+    memory: Memory,
+    faults: MartFaults,
+    /// The points that were met, and whether the planned thing happened there.
+    calls: Arc<Mutex<BTreeMap<Point, usize>>>,
+    happened: mpsc::UnboundedReceiver<()>,
+}
+
+impl World {
+    pub fn new(bed: &Bed) -> Self {
+        let topic = format!("things-{}", bed.topics.fetch_add(1, Ordering::Relaxed));
+        let name = topic.clone();
+        bed.mock.with(move |cluster| cluster.create_topic(&name, PARTITIONS, 1).unwrap());
+        let options = [("bootstrap.servers".to_owned(), bed.mock.brokers().to_owned())];
+        let config = KafkaConfig::new(NAME, options.into()).unwrap();
+        let producer = Producer::new(&config).unwrap();
+        let (_, memory) = Lake::memory();
+        let folder = tempfile::tempdir().unwrap();
+        Self { config, topic, producer, memory, folder, sent: Mutex::new(0), late: Mutex::default() }
+    }
+
+    /// A life without a fault, then the judgement; how often each call was made.
+    pub fn clean_run(&self) -> BTreeMap<Point, usize> {
+        let connections = self.connect(&FaultPlan::none());
+        let calls = Arc::clone(&connections.calls);
+        assert!(matches!(self.run(connections, &FaultPlan::none(), false), End::Stopped));
+        let calls = calls.lock().unwrap().clone();
+        self.finish();
+        calls
+    }
+
+    /// A life in which the plan's fault happens.
+    pub fn live(&self, plan: &FaultPlan) -> End {
+        self.run(self.connect(plan), plan, false)
+    }
+
+    /// A life in which a request of the one before arrives, once an epoch is committed.
+    pub fn live_with_late_arrival(&self) -> End {
+        self.run(self.connect(&FaultPlan::none()), &FaultPlan::none(), true)
+    }
+
+    /// A last life that reads to the end and closes all windows; then everything must be in its place.
+    pub fn finish(&self) {
+        while self.send_next() {}
+        self.deliver_late();
+        let connections = self.connect(&FaultPlan::none());
+        let mut runner = self.runner(&connections);
+        (runner.once, runner.close_all) = (true, true);
+        let (_stop, asked) = watch::channel(false);
+        let ended = in_a_system(async { tokio::time::timeout(PATIENCE, runner.run(asked)).await });
+        match ended {
+            Ok(Ok(_)) => {}
+            Ok(Err(exit)) => panic!("the last life ended with {}: {exit}", exit.code),
+            Err(_) => panic!("the last life hangs"),
+        }
+        in_a_system(judge::judge(&self.memory.next_life(), &self.mart_file(), &self.pipeline()));
+    }
+
+    /// Runs until all instalments are committed, something ends it, or it dies.
+    fn run(&self, mut connections: Connections, plan: &FaultPlan, late_arrival: bool) -> End {
+        let runner = self.runner(&connections);
+        let (board, gauges, clock) = (runner.plan.board.clone(), runner.plan.gauges.clone(), runner.plan.clock.clone());
+        let (stop, asked) = watch::channel(false);
+        let end = in_a_system(async {
+            let life = runner.run(asked);
+            tokio::pin!(life);
+            let mut look = tokio::time::interval(Duration::from_millis(5));
+            let deadline = tokio::time::sleep(PATIENCE);
+            tokio::pin!(deadline);
+            let start = self.entries();
+            let mut late = late_arrival;
+            loop {
+                tokio::select! {
+                    ended = &mut life => break match ended {
+                        Ok(_) => End::Stopped,
+                        Err(exit) => End::Exit(exit),
+                    },
+                    Some(()) = connections.happened.recv() => {
+                        if plan.ends_life() {
+                            break End::Died;
+                        }
+                        // It arrives a little later, whatever else happens meanwhile.
+                        let (memory, faults) = (connections.memory.clone(), connections.faults.clone());
+                        tokio::spawn(async move {
+                            tokio::time::sleep(TICK * 3).await;
+                            memory.deliver_late();
+                            faults.deliver_late().await;
+                        });
+                    }
+                    _ = look.tick() => {
+                        if late && self.entries() > start + 1 {
+                            late = false;
+                            self.deliver_late_here().await;
+                        }
+                        if self.all_committed() && !self.send_next() && !late {
+                            stop.send_replace(true);
+                        }
+                    }
+                    () = &mut deadline => {
+                        let gauges: Vec<_> = gauges.live().iter().map(|g| (g.kind, g.read(clock.steady()).depth)).collect();
+                        panic!(
+                            "a life hangs: {} sent, stop {}, entries {:?}, {board:?}, {gauges:?}",
+                            self.sent.lock().unwrap(), *stop.borrow(), self.entry_paths().last()
+                        );
+                    }
+                }
+            }
+        });
+        connections.memory.die();
+        connections.faults.die();
+        if plan.delivers_in_next_life() {
+            *self.late.lock().unwrap() = Some((connections.memory, connections.faults));
+        }
+        end
+    }
+
+    fn connect(&self, plan: &FaultPlan) -> Connections {
+        let (happens, happened) = mpsc::unbounded_channel();
+        let calls: Arc<Mutex<BTreeMap<Point, usize>>> = Arc::default();
+        let memory = self.memory.next_life();
+        let (lake_plan, mart_plan) = (plan.clone(), plan.clone());
+        let decide = move |plan: &FaultPlan, point: Point, calls: &Mutex<BTreeMap<Point, usize>>| {
+            let cue = plan.cue(&point);
+            *calls.lock().unwrap().entry(point).or_default() += 1;
+            if cue.is_some() {
+                let _ = happens.send(());
+            }
+            cue
+        };
+        let (of_lake, lake_calls) = (decide.clone(), Arc::clone(&calls));
+        memory.play(Box::new(move |operation: Operation, path: &str| {
+            of_lake(&lake_plan, Point::of(operation, path), &lake_calls)
+        }));
+        let mart_calls = Arc::clone(&calls);
+        let faults = MartFaults::new(Box::new(move |call| decide(&mart_plan, Point::Mart(call), &mart_calls)));
+        Connections { memory, faults, calls, happened }
+    }
+
+    fn runner(&self, connections: &Connections) -> Runner {
+        let pipeline = self.pipeline();
+        let admin = Arc::new(Admin::new(&self.config, ASK).unwrap());
+        let (file, faults) = (self.mart_file(), connections.faults.clone());
+        let open = move || {
+            let (file, faults) = (file.clone(), faults.clone());
+            let open: lakeward_actors::mart_link::OpenMart = Box::new(move || {
+                let (file, faults) = (file.clone(), faults.clone());
+                Box::pin(async move {
+                    let file = file.display().to_string();
+                    MartTwin::open(&file, &MartOptions::default(), &faults).await.map(Mart::Twin)
+                })
+            });
+            open
+        };
+        let plan = Plan {
+            definition: pipeline.definition_hash(),
+            topic: self.topic.clone(),
+            pipeline: Arc::new(pipeline),
+            member: Member::default(),
+            kafka: self.config.clone(),
+            admin,
+            mart: Some(Arc::new(open)),
+            previews: true,
+            cutting: Cutting { age: TICK * 2, rows: 1_000, bytes: 1_000_000 },
+            live_tick: TICK,
+            kpi_max: 16,
+            state_cap: 100_000_000,
+            until: None,
+            board: Board::default(),
+            gauges: Gauges::default(),
+            clock: Clock::system(),
+        };
+        Runner {
+            plan,
+            lake: Lake::of_memory(&connections.memory),
+            times: OwnerTimes { renew: 50_000, expiry: 10_000_000, min_tenure: 0 },
+            once: false,
+            close_all: false,
+            take_over: true,
+            accept: Accept::default(),
+            topic_id: Some("one".to_owned()),
+            stop_bound: Duration::from_secs(30),
+            patience: Duration::from_secs(5),
+        }
+    }
+
+    fn pipeline(&self) -> Pipeline {
+        Pipeline::parse(&FEED.replace("TOPIC", &self.topic), "things.toml").unwrap_or_else(|_| panic!("the feed"))
+    }
+
+    fn mart_file(&self) -> PathBuf {
+        self.folder.path().join("mart.db")
+    }
+
+    /// Sends one more instalment; false if all are sent.
+    fn send_next(&self) -> bool {
+        let mut sent = self.sent.lock().unwrap();
+        if *sent == INSTALMENTS {
+            return false;
+        }
+        for (partition, &count) in (0..).zip(&RECORDS) {
+            for offset in *sent * count..(*sent + 1) * count {
+                let (time, payload) = record(partition, offset);
+                self.producer.send(&self.topic, Some(partition), None, Some(payload.as_bytes()), Some(time)).unwrap();
+            }
+        }
+        self.producer.flush(PATIENCE).unwrap();
+        *sent += 1;
+        true
+    }
+
+    /// Entries of the log.
+    fn entries(&self) -> usize {
+        self.entry_paths().len()
+    }
+
+    fn entry_paths(&self) -> Vec<String> {
+        self.memory.paths().into_iter().filter(|path| path.split('/').nth(3) == Some("log")).collect()
+    }
+
+    /// Whether the newest entry covers all that was sent.
+    fn all_committed(&self) -> bool {
+        let Some(newest) = self.entry_paths().pop() else { return false };
+        let entry = serde_json::from_slice::<serde_json::Value>(&self.memory.bytes(&newest)).unwrap();
+        let to = |partition: usize| entry["partitions"][partition.to_string()]["to"].as_i64().unwrap_or(0);
+        let sent = *self.sent.lock().unwrap();
+        RECORDS.iter().enumerate().all(|(partition, count)| to(partition) >= sent * count)
+    }
+
+    fn deliver_late(&self) {
+        in_a_system(self.deliver_late_here());
+    }
+
+    async fn deliver_late_here(&self) {
+        let late = self.late.lock().unwrap().take();
+        if let Some((memory, faults)) = late {
+            memory.deliver_late();
+            faults.deliver_late().await;
+        }
+    }
+}
+
+/// The record at an offset: its time in milliseconds, and its payload. Every sixth of partition 1 is no JSON.
+pub fn record(partition: i32, offset: i64) -> (i64, String) {
+    let time = BEGIN_MS + offset * 20_000 + i64::from(partition);
+    if partition == 1 && offset % 6 == 5 {
+        return (time, "{broken".to_owned());
+    }
+    let colour = if offset % 2 == 0 { "red" } else { "blue" };
+    (time, format!(r#"{{"id":{offset},"colour":"{colour}"}}"#))
+}
+
+fn in_a_system<T>(work: impl Future<Output = T>) -> T {
+    actix::System::new().block_on(work)
+}

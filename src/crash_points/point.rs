@@ -1,0 +1,150 @@
+//! Points, and what happens at them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lakeward_connect::lake::{Cue, Operation};
+use lakeward_connect::mart::MartCall;
+
+/// A kind of call.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Point {
+    /// To the lake, on a path of this kind.
+    Lake(Operation, String),
+    /// To the mart.
+    Mart(MartCall),
+}
+
+impl fmt::Debug for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lake(operation, kind) => write!(f, "{operation:?} {kind}"),
+            Self::Mart(call) => write!(f, "mart {call:?}"),
+        }
+    }
+}
+
+impl Point {
+    /// The point of an operation on a path: what the path is for, without ids and numbers.
+    pub fn of(operation: Operation, path: &str) -> Self {
+        Self::Lake(operation, kind_of(path))
+    }
+}
+
+fn kind_of(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["_lakeward", _, "logs", ..] => "log id".to_owned(),
+        ["_lakeward", _, "definitions", ..] => "definition".to_owned(),
+        ["_lakeward", _, _, "lease"] => "lease".to_owned(),
+        ["_lakeward", _, _, "log", _, _] => "entry".to_owned(),
+        ["_lakeward", _, _, "log", ..] => "folder of entries".to_owned(),
+        ["_lakeward", _, _, "checkpoint", _] => "checkpoint".to_owned(),
+        ["_lakeward", _, _, "checkpoint"] => "folder of checkpoints".to_owned(),
+        ["_lakeward", _, _, "staging"] => "folder of staging".to_owned(),
+        ["_lakeward", _, _, "staging", _] => "staging of an attempt".to_owned(),
+        ["_lakeward", _, _, "staging", _, file] => format!("staged {}", file.split('-').next().unwrap_or_default()),
+        ["_lakeward", _, _, "state", _, file] => format!("state {file}"),
+        ["_lakeward", _, _] => "folder of the log".to_owned(),
+        ["_lakeward", ..] => "other".to_owned(),
+        [layer] => format!("folder {layer}"),
+        [layer, ..] => format!("file of {layer}"),
+        [] => String::new(),
+    }
+}
+
+/// What happens at a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The call goes as the cue says.
+    Cue(Cue),
+    /// The request arrives after the life in which it was made.
+    LateInNextLife,
+}
+
+/// All that can happen at a point. A call that changes nothing that outlives its caller only fails.
+pub fn faults_of(point: &Point) -> &'static [Fault] {
+    use Cue::{DieAfter, DieBefore, Full, Late, LostAnswer, LostRequest};
+    const CHANGES: &[Fault] = &[
+        Fault::Cue(DieBefore),
+        Fault::Cue(DieAfter),
+        Fault::Cue(Full),
+        Fault::Cue(LostRequest),
+        Fault::Cue(LostAnswer),
+        Fault::Cue(Late),
+        Fault::LateInNextLife,
+    ];
+    const ASKS: &[Fault] = &[Fault::Cue(DieBefore), Fault::Cue(LostRequest)];
+    match point {
+        Point::Lake(Operation::Read | Operation::Stat | Operation::List | Operation::Write | Operation::Recover, _) => {
+            ASKS
+        }
+        Point::Lake(
+            Operation::Create | Operation::Rename | Operation::Delete | Operation::Put | Operation::Close,
+            _,
+        )
+        | Point::Mart(_) => CHANGES,
+    }
+}
+
+/// Which time a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occurrence(pub usize);
+
+impl Occurrence {
+    /// The first and the last of `count`; where more cases are asked for, the second too.
+    pub fn of(count: usize) -> Vec<Self> {
+        let long = std::env::var_os("LAKEWARD_TEST_CASES").is_some();
+        let mut numbers = if long { vec![1, 2, count] } else { vec![1, count] };
+        numbers.retain(|n| *n <= count);
+        numbers.dedup();
+        numbers.into_iter().map(Self).collect()
+    }
+}
+
+/// One fault that happens once.
+#[derive(Clone)]
+pub struct Plan {
+    point: Option<Point>,
+    occurrence: usize,
+    fault: Fault,
+    seen: Arc<AtomicUsize>,
+}
+
+impl Plan {
+    pub fn new(point: Point, occurrence: Occurrence, fault: Fault) -> Self {
+        Self { point: Some(point), occurrence: occurrence.0, fault, seen: Arc::default() }
+    }
+
+    /// Nothing happens.
+    pub fn none() -> Self {
+        Self { point: None, occurrence: 0, fault: Fault::Cue(Cue::Full), seen: Arc::default() }
+    }
+
+    /// How this call goes.
+    pub fn cue(&self, point: &Point) -> Option<Cue> {
+        if self.point.as_ref() != Some(point) || self.seen.fetch_add(1, Ordering::AcqRel) + 1 != self.occurrence {
+            return None;
+        }
+        Some(match self.fault {
+            Fault::Cue(cue) => cue,
+            Fault::LateInNextLife => Cue::Late,
+        })
+    }
+
+    /// Whether the life ends with the call.
+    pub fn ends_life(&self) -> bool {
+        matches!(self.fault, Fault::Cue(Cue::DieBefore | Cue::DieAfter) | Fault::LateInNextLife)
+    }
+
+    /// Whether the request arrives in the next life.
+    pub fn delivers_in_next_life(&self) -> bool {
+        self.fault == Fault::LateInNextLife && self.met()
+    }
+
+    /// Whether it has happened.
+    pub fn met(&self) -> bool {
+        self.seen.load(Ordering::Acquire) >= self.occurrence
+    }
+}
