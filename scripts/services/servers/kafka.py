@@ -48,6 +48,8 @@ num.network.threads=2
 num.io.threads=2
 background.threads=2
 log.cleaner.dedupe.buffer.size=2097152
+# tests wait for compaction
+log.cleaner.backoff.ms=500
 """
 
 # Protocol -> suffix of its port's name
