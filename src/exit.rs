@@ -45,6 +45,12 @@ impl Exit {
         Self { code, reason: reason.to_owned(), message }
     }
 
+    /// A refusal of a process that ran before: it has stopped itself.
+    #[must_use]
+    pub fn while_running(self) -> Self {
+        if self.code == 4 { Self { code: 5, ..self } } else { self }
+    }
+
     /// A greater claim owns the pipeline.
     #[must_use]
     pub fn fenced(pipeline: &str, claim: Version) -> Self {

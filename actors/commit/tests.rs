@@ -8,6 +8,7 @@ use lakeward_core::ledger::Counters;
 
 use super::*;
 use crate::kit::board::PartitionState;
+use crate::topic_identity::AskId;
 use crate::testing::{
     Bell, Ground, Heard, MINUTE, clock, ground, inbox, listener, on_a_paused_clock, pass, pipeline, settle,
 };
@@ -41,6 +42,15 @@ impl PartitionStarter for Nursery {
 }
 
 async fn bench(partitions: &[i32]) -> Bench {
+    bench_of_topic(partitions, Arc::new(Mutex::new("one"))).await
+}
+
+/// Kafka says that the topic has the given id, `one` is the log's.
+async fn bench_of_topic(partitions: &[i32], id: Arc<Mutex<&'static str>>) -> Bench {
+    let asking: AskId = Arc::new(move || {
+        let now = id.lock().unwrap().to_owned();
+        Box::pin(async move { Ok(Some(now)) })
+    });
     let (ground, board, bell) = (ground(partitions).await, Board::default(), Bell::new());
     let fold = Arc::new(ground.fold.clone());
     let (sender, head) = watch::channel(Head { fold: Arc::clone(&fold), epochs: Arc::default() });
@@ -50,6 +60,7 @@ async fn bench(partitions: &[i32]) -> Bench {
         member: Member::default(),
         log: ground.log.clone(),
         fold,
+        topic: TopicIdentity::new("topic".to_owned(), Some("one".to_owned()), asking),
         attempts: ground.attempts(),
         state: StateWriter::new(ground.lake.clone(), ground.attempts()),
         cutting: CUTTING,
@@ -268,6 +279,20 @@ fn a_create_that_is_lost_to_another_claim_steps_down() {
         bench.epoch(0).await;
         assert_eq!(bench.bell.cause(), Some(Cause::Fenced(Version(1))));
         assert_eq!(bench.head(), 0, "no follower hears of an entry that is not ours");
+    });
+}
+
+#[test]
+fn an_epoch_of_a_topic_that_was_made_anew_is_not_committed() {
+    on_a_paused_clock(async {
+        let id = Arc::new(Mutex::new("one"));
+        let mut bench = bench_of_topic(&[0], Arc::clone(&id)).await;
+        bench.epoch(0).await;
+        assert_eq!((bench.head(), bench.bell.cause()), (1, None));
+        *id.lock().unwrap() = "two";
+        bench.epoch(1).await;
+        assert_eq!(bench.head(), 1, "nobody knows whose records these are");
+        assert!(matches!(bench.bell.cause(), Some(Cause::Failed(why)) if why.contains("made anew")));
     });
 }
 
