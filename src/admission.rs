@@ -23,9 +23,15 @@ impl Runner {
         }
     }
 
+    /// All that must be right before a claim, and what comes into the log with it.
+    pub(crate) async fn admit(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<Entering, Exit> {
+        self.check_layers(log, fold, new).await?;
+        self.entering(fold, new).await
+    }
+
     /// Before a layer's first file: refuses folders that hold somebody else's visible files, and such as staged files
     /// can't be renamed into (H4). All layers begin with version 0, later those of KPIs that are taken up.
-    pub(crate) async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
+    async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
         let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
         let kpi = |layer: &Layer| match &layer.holds {
             Holds::FinalWindows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
@@ -78,7 +84,7 @@ impl Runner {
     }
 
     /// What comes into the log with the claim: partitions, as the topic compares with the log, and new KPIs.
-    pub(crate) async fn entering(&self, fold: Option<&Fold>, new_kpis: &[String]) -> Result<Entering, Exit> {
+    async fn entering(&self, fold: Option<&Fold>, new_kpis: &[String]) -> Result<Entering, Exit> {
         let facts = patiently(self.patience, || self.topic_facts(), "Kafka").await?;
         let checked = check_topic(fold, &self.plan.topic, &facts, self.accept_new_topic);
         let entering = checked.map_err(|refusals| {

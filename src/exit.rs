@@ -32,6 +32,12 @@ impl Exit {
         Self { code: 3, reason: "UNREACHABLE".to_owned(), message }
     }
 
+    /// Whether it is for want of an answer.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.code == 3
+    }
+
     /// Going on from the log could not be exact.
     #[must_use]
     pub fn refused(reason: &str, message: String) -> Self {

@@ -131,10 +131,13 @@ impl Runner {
         let path = PipelinePaths::new(&self.plan.pipeline.name).definition(&self.plan.definition);
         let body = self.plan.pipeline.definition();
         let bytes = serde_json::to_vec_pretty(&body).map_err(|e| Exit::bug(e.to_string()))?;
-        match self.lake.create_new(&path, bytes.into()).await {
-            Create::Created | Create::Exists => Ok(()),
-            Create::Unknown(error) | Create::Failed(error) => Err(Exit::unreachable(error.to_string())),
-        }
+        let write = || async {
+            match self.lake.create_new(&path, bytes.clone().into()).await {
+                Create::Created | Create::Exists => Ok(()),
+                Create::Unknown(error) | Create::Failed(error) => Err(error),
+            }
+        };
+        patiently(self.patience, write, "the lake").await
     }
 
     /// Stands by until this process may take over, and does so. `None` if a stop came first.
@@ -171,8 +174,15 @@ impl Runner {
                 }
             };
             if decision == TakeOver::Now {
-                self.check_layers(&owner.log, fold.as_ref(), &new_kpis).await?;
-                let entering = self.entering(fold.as_ref(), &new_kpis).await?;
+                let entering = match self.admit(&owner.log, fold.as_ref(), &new_kpis).await {
+                    // It ran before: it waits for what is away as long as it takes (I16).
+                    Err(exit) if mine && exit.is_unreachable() => {
+                        tracing::warn!(%exit, "taking the pipeline over again");
+                        wait(stop, LOOK_EVERY).await;
+                        continue;
+                    }
+                    admitted => admitted?,
+                };
                 // Once it runs, a broken mart stops nothing (O3).
                 if !mine {
                     self.check_mart(&owner.log).await?;
