@@ -9,7 +9,9 @@ time. Prints seed, schedule and history; ends with the comparison of everything.
 """
 
 import argparse
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,7 +33,7 @@ SMALL_DISK = "200m"
 def main():
     given = arguments()
     if given.list:
-        print("\n".join(f"{fault.name():18} {(fault.__doc__ or fault.mode or '').splitlines()[0]}" for fault in nemesis.ALL))
+        print("\n".join(f"{fault.name():18} {fault.about()}" for fault in nemesis.ALL))
         return 0
     plan = Plan(given.seed, given.minutes * 60, given.faults, given.processes, given.rate)
     if given.plan:
@@ -47,6 +49,8 @@ def main():
             print(f"FAILED; to repeat: scripts/chaos --seed {plan.seed} --minutes {given.minutes:g}; output of processes: {folder}")
             return 1
         bench.close()
+    if not os.environ.get("LAKEWARD_TEST_KEEP"):
+        shutil.rmtree(folder)
     print(f"EQUAL; seed {plan.seed}")
     return 0
 

@@ -4,6 +4,7 @@
 faults apart that touch the same part. To add one, write a class here and name it in ALL.
 """
 
+import inspect
 import threading
 
 import psycopg
@@ -21,6 +22,10 @@ class Fault:
     @classmethod
     def name(cls):
         return "".join(f"-{c.lower()}" if c.isupper() else c for c in cls.__name__).lstrip("-")
+
+    @classmethod
+    def about(cls):
+        return inspect.getdoc(cls).splitlines()[0]
 
     def start(self, world): ...
 
@@ -248,7 +253,14 @@ class Wire(Fault):
 
 
 def _wire(name, server, mode, **more):
-    return type(name, (Wire,), {"touches": (server,), "server": server, "mode": mode, **more})
+    about = f"The way to {server}: {MODES[mode]}."
+    return type(name, (Wire,), {"__doc__": about, "touches": (server,), "server": server, "mode": mode, **more})
+
+
+MODES = {
+    "swallow": "requests arrive, answers are lost", "refuse": "connections are cut, new ones too",
+    "hold": "nothing gets through for a while, nothing is lost", "slow": "a pause before each piece",
+}
 
 
 SwallowPostgres = _wire("SwallowPostgres", "postgres", "swallow")

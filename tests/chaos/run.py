@@ -187,7 +187,7 @@ def carry_out(world, steps):
             world.at_work.append(fault)
             time.sleep(step.until - step.at)
             world.at_work.remove(fault)
-            world.history.tell(f"    {fault.name()} ends {fault.heal(world) or ''}")
+            world.history.tell(f"    {fault.name()} ends {fault.heal(world) or ''}; {newest(world)}")
         finally:
             for lock in held:
                 lock.release()
@@ -195,6 +195,14 @@ def carry_out(world, steps):
     with ThreadPoolExecutor(max(len(steps), 1)) as pool:
         for future in [pool.submit(one, step) for step in steps]:
             future.result(world.plan.seconds + FAULT_BOUND)
+
+
+def newest(world):
+    """The newest version, where the NameNode tells it."""
+    try:
+        return f"head {world.bench.head()}"
+    except OSError:
+        return "head not to be seen"
 
 
 def wait(until):
