@@ -40,8 +40,8 @@ def main():
         print("\n".join(map(str, schedule(plan.seed, plan.seconds, nemesis.kinds(plan.faults)))))
         return 0
     folder = Path(tempfile.mkdtemp(prefix="lakeward-chaos-"))
+    bench = Bench(Servers.of_environment(), folder / "run", lake=given.lake, **SETTINGS)
     with small_disk(folder / "run" / "lake", given.lake) as small:
-        bench = Bench(Servers.of_environment(), folder / "run", lake=given.lake, **SETTINGS)
         try:
             run(bench, plan, small)
         except AssertionError:

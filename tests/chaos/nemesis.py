@@ -31,9 +31,10 @@ class Fault:
 
     def heal(self, world): ...
 
-    @staticmethod
-    def lacking(world):
+    @classmethod
+    def lacking(cls, world):
         """Why this world can't have the fault; None if it can."""
+        return world.needs_hdfs() if {"namenode", "datanode"} & set(cls.touches) else None
 
 
 class KillOwner(Fault):
@@ -164,8 +165,6 @@ class SafeMode(Fault):
     def heal(self, world):
         world.servers.role("leave-safemode", "namenode")
 
-    lacking = staticmethod(lambda world: world.needs_hdfs())
-
 
 class FullLake(Fault):
     """A quota of one byte on the lake's root, as if HDFS were full."""
@@ -177,8 +176,6 @@ class FullLake(Fault):
 
     def heal(self, world):
         world.quota(None)
-
-    lacking = staticmethod(lambda world: world.needs_hdfs())
 
 
 class FullDisk(Fault):
