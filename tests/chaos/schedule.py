@@ -4,9 +4,9 @@ import random
 from dataclasses import dataclass
 
 # Time for a part to recover before the next fault touches it, in seconds.
-REST = 4.0
+REST = 6.0
 # Pause between the beginnings of two faults.
-PAUSE = (0.5, 4.0)
+PAUSE = (0.5, 5.0)
 # A run begins undisturbed, so that there is something to lose.
 CALM = 2.0
 
