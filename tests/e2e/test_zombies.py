@@ -20,6 +20,7 @@ def test_a_zombie_changes_nothing_and_says_why_it_ends(new_bench, seed, moment):
         freeze_at(MOMENTS[moment], bench, first)
         second = bench.start("--take-over")
         second.wait_for_role("owner", 30)
+        claim = bench.entries()[-1]["claim"]
         wait_for_entries(bench, 3, second)
     wait_until(lambda: bench.group_lag() == 0, 60, second.tail)
     second.stop()
@@ -30,6 +31,7 @@ def test_a_zombie_changes_nothing_and_says_why_it_ends(new_bench, seed, moment):
     after = everything(bench)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert not changed, f"the zombie changed {sorted(changed)}"
+    assert {entry["claim"] for entry in bench.entries() if entry["version"] >= claim} == {claim}
     finish(bench)
 
 
