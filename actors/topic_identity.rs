@@ -44,7 +44,10 @@ impl TopicIdentity {
             let question = tokio::task::spawn_blocking(move || admin.topic(&name).map(|facts| facts.id));
             let answer = async {
                 question.await.unwrap_or_else(|error| {
-                    Err(KafkaError::Client { during: "asking for the topic's id".to_owned(), reason: error.to_string() })
+                    Err(KafkaError::Client {
+                        during: "asking for the topic's id".to_owned(),
+                        reason: error.to_string(),
+                    })
                 })
             };
             Box::pin(answer) as BoxFuture<'static, _>
@@ -116,7 +119,11 @@ mod tests {
         assert_eq!(confirmed(Some("a"), &[], vec![id("a")]), (true, 0));
         assert_eq!(confirmed(Some("a"), &[], vec![id("b")]), (false, 0));
         assert_eq!(confirmed(Some("a"), &["a"], vec![id("a")]), (true, 0));
-        assert_eq!(confirmed(Some("a"), &["b"], vec![id("b")]), (false, 0), "a new topic's partition among the old ones");
+        assert_eq!(
+            confirmed(Some("a"), &["b"], vec![id("b")]),
+            (false, 0),
+            "a new topic's partition among the old ones"
+        );
         assert_eq!(confirmed(Some("a"), &[], vec![Ok(None)]), (true, 0), "brokers that keep no ids");
         assert_eq!(confirmed(None, &[], vec![id("b")]), (true, 1), "nothing to compare with: nothing is asked");
     }

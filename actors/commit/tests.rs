@@ -8,10 +8,10 @@ use lakeward_core::ledger::Counters;
 
 use super::*;
 use crate::kit::board::PartitionState;
-use crate::topic_identity::AskId;
 use crate::testing::{
     Bell, Ground, Heard, MINUTE, clock, ground, inbox, listener, on_a_paused_clock, pass, pipeline, settle,
 };
+use crate::topic_identity::AskId;
 
 const AGE: Duration = Duration::from_secs(30);
 const CUTTING: Cutting = Cutting { age: AGE, rows: 1_000, bytes: 1_000_000 };
