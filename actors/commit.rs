@@ -25,6 +25,7 @@ use crate::kit::{Board, Cause, Clock, Envelope, Inlet, Outbox, Sentinel, Weight}
 use crate::kpi_registry::RegistryMsg;
 use crate::partition::{Cut, PartitionMsg};
 use crate::state_writer::StateWriter;
+use crate::topic_identity::TopicIdentity;
 
 /// What the CommitActor is told.
 #[derive(Debug)]
@@ -126,6 +127,8 @@ pub struct CommitSeed {
     pub log: LogStore,
     /// Its fold; the newest entry is this generation's claim.
     pub fold: Arc<Fold>,
+    /// Whose records these are.
+    pub topic: TopicIdentity,
     /// Names of what is staged.
     pub attempts: Attempts,
     /// Writes state objects.
@@ -380,19 +383,26 @@ impl CommitActor {
         };
         let entry = render(&self.seed.fold, &draft, &author);
         self.creating = true;
-        let log = self.seed.log.clone();
+        let (log, topic) = (self.seed.log.clone(), self.seed.topic.clone());
+        let entering = draft.new_partitions.values().filter_map(|new| new.topic_id.clone()).collect();
         let create = async move {
+            if let Err(cause) = topic.confirm(&entering).await {
+                return (entry, Err(cause));
+            }
             let outcome = log
                 .create(&entry, |error| {
                     metrics::counter!(crate::kit::metric::Metric::RetriesTotal.name(), "what" => "log").increment(1);
                     tracing::warn!(version = entry.version.0, %error, "creating the entry has no certain outcome yet");
                 })
                 .await;
-            (entry, outcome)
+            (entry, Ok(outcome))
         };
         let done = move |(entry, outcome), actor: &mut Self, ctx: &mut Context<Self>| {
             actor.creating = false;
-            actor.created(epoch, &entry, outcome, ctx);
+            match outcome {
+                Ok(outcome) => actor.created(epoch, &entry, outcome, ctx),
+                Err(cause) => actor.fail(cause, ctx),
+            }
         };
         ctx.spawn(create.into_actor(self).map(done));
     }

@@ -42,7 +42,8 @@ pub struct KpiMart {
     head: watch::Receiver<Head>,
     waiting: BTreeMap<(EventTime, Box<[u8]>), WindowRow>,
     applied: Option<Version>,
-    reflected: Option<BTreeMap<i32, i64>>,
+    /// Whether it is known, and told to the board, what the table reflected before.
+    reflects: bool,
     /// How often the table had been found empty when this follower first wrote to it.
     found_empty: Option<u64>,
     busy: bool,
@@ -84,7 +85,7 @@ impl KpiMart {
             head,
             waiting: BTreeMap::new(),
             applied: None,
-            reflected: None,
+            reflects: false,
             found_empty: None,
             busy: false,
             back_off: BackOff::default(),
@@ -105,7 +106,7 @@ impl KpiMart {
             return self.begin_again(ctx);
         }
         let head = self.head.borrow().fold.version;
-        if self.reopen || self.lost || self.reflected.is_none() || self.applied.is_none_or(|done| done < head) {
+        if self.reopen || self.lost || !self.reflects || self.applied.is_none_or(|done| done < head) {
             self.catch_up(ctx);
         } else if !self.waiting.is_empty() && self.has_caught_up() {
             self.show(ctx);
@@ -119,9 +120,7 @@ impl KpiMart {
 
     /// Live values are held back until the partitions have passed what the table reflected before (F3).
     fn has_caught_up(&self) -> bool {
-        let Some(reflected) = &self.reflected else { return false };
-        let handed = |p: &i32| self.board.partitions().get(p).map(|state| state.handed);
-        reflected.iter().all(|(p, offset)| handed(p).is_none_or(|handed| handed >= *offset))
+        self.reflects && !self.board.is_held_back(&self.name)
     }
 
     /// Applies the entries between the table's fence and the head.
@@ -160,7 +159,9 @@ impl KpiMart {
 
     fn caught_up(&mut self, version: Version, reflected: BTreeMap<i32, i64>) {
         self.applied = Some(version);
-        self.reflected.get_or_insert(reflected);
+        if !std::mem::replace(&mut self.reflects, true) {
+            self.board.hold_back(&self.name, reflected);
+        }
         self.back_off.reset();
         (self.reopen, self.lost) = (false, false);
         self.board.follower_done(&self.name, version);

@@ -33,6 +33,7 @@ pub mod partition;
 pub mod row_mart;
 pub mod source;
 pub mod state_writer;
+pub mod topic_identity;
 pub mod topic_watch;
 
 #[cfg(test)]

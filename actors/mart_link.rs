@@ -118,7 +118,7 @@ impl MartLink {
 
     async fn open_into(&self, held: &mut Option<Held>) -> Result<(), LinkError> {
         let mart = (self.open)().await?;
-        mart.prepare(&self.pipeline, self.log.id()).await?;
+        mart.prepare_under(&self.context()?).await?;
         let kpis = self.claim_on(&mart).await?;
         self.count_opening(&kpis);
         *held = Some(Held { mart, kpis });

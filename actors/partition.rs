@@ -9,7 +9,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use lakeward_connect::kafka::SourceEvent;
+use lakeward_connect::kafka::{KafkaError, SourceEvent};
 use lakeward_connect::layer::AppendMeta;
 use lakeward_core::ids::{Epoch, EventTime, OffsetRange};
 use lakeward_core::log::BarrierFacts;
@@ -151,6 +151,16 @@ impl PartitionActor {
         Ok(Some(self.outgoing(output)))
     }
 
+    /// The source has ended. Where Kafka has lost what comes next, what was read before is still to be committed, and
+    /// the barrier of that epoch is ours to pass on.
+    fn source_failed(&self, error: &KafkaError) -> Result<Option<Plan>, Cause> {
+        if !matches!(error, KafkaError::Gap { .. } | KafkaError::Truncated { .. }) {
+            return Err(Cause::Failed(error.to_string()));
+        }
+        self.sentinel.tell(Cause::RecordsLost(error.to_string()));
+        Ok(None)
+    }
+
     fn outgoing(&self, output: StepOutput) -> Outgoing {
         let meta =
             |rows, event_times| AppendMeta { partition: self.seed.partition, range: output.range, rows, event_times };
@@ -277,7 +287,7 @@ impl Handler<Envelope<PartitionMsg>> for PartitionActor {
                 Ok(self.batch(batch)?.map(|out| Plan::Data(Box::new(out))))
             }
             PartitionMsg::Source(SourceEvent::Position { next, .. }) => Ok(self.skip_to(next).map(Plan::Skip)),
-            PartitionMsg::Source(SourceEvent::Failed(error)) => Err(error.cause()),
+            PartitionMsg::Source(SourceEvent::Failed(error)) => self.source_failed(&error),
             PartitionMsg::Cut(cut) => self.cut(&cut).map(|b| Some(Plan::Barriers(Box::new(b)))),
         });
         match plan {
@@ -296,20 +306,6 @@ impl Handler<Envelope<PartitionMsg>> for PartitionActor {
                 self.fail(cause, ctx);
                 AtomicResponse::new(Box::pin(actix::fut::ready(())))
             }
-        }
-    }
-}
-
-/// How a source's error ends the generation.
-trait SourceCause {
-    fn cause(&self) -> Cause;
-}
-
-impl SourceCause for lakeward_connect::kafka::KafkaError {
-    fn cause(&self) -> Cause {
-        match self.code() {
-            code @ ("GAP" | "TRUNCATED") => Cause::Stop { code, message: self.to_string() },
-            _ => Cause::Failed(self.to_string()),
         }
     }
 }

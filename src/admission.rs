@@ -15,7 +15,7 @@ impl Runner {
     /// Before a claim: a mart that only a person can mend refuses the start (H4). One that is away for now doesn't: its
     /// follower tries again.
     /// Answers up to where it shows each (incarnation, partition).
-    pub(crate) async fn check_mart(&self, log: &LogStore) -> Result<Shown, Exit> {
+    async fn check_mart(&self, log: &LogStore) -> Result<Shown, Exit> {
         let Some(open) = &self.plan.mart else { return Ok(Shown::new()) };
         let prepared = async {
             let mart = open()().await?;
@@ -32,9 +32,23 @@ impl Runner {
         }
     }
 
+    /// All that must be right before a claim, and what comes into the log with it. `again`: this process ran before.
+    pub(crate) async fn admit(
+        &self,
+        log: &LogStore,
+        fold: Option<&Fold>,
+        new_kpis: &[String],
+        again: bool,
+    ) -> Result<Entering, Exit> {
+        self.check_layers(log, fold, new_kpis).await?;
+        // Once it runs, a broken mart stops nothing (O3).
+        let shown = if again { Shown::new() } else { self.check_mart(log).await? };
+        self.entering(fold, new_kpis, shown).await
+    }
+
     /// Before a layer's first file: refuses folders that hold somebody else's visible files, and such as staged files
     /// can't be renamed into (H4). All layers begin with version 0, later those of KPIs that are taken up.
-    pub(crate) async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
+    async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
         let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
         let kpi = |layer: &Layer| match &layer.holds {
             Holds::FinalWindows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
@@ -87,12 +101,7 @@ impl Runner {
     }
 
     /// What comes into the log with the claim: partitions, as the topic compares with the log, and new KPIs.
-    pub(crate) async fn entering(
-        &self,
-        fold: Option<&Fold>,
-        new_kpis: &[String],
-        shown: Shown,
-    ) -> Result<Entering, Exit> {
+    async fn entering(&self, fold: Option<&Fold>, new_kpis: &[String], shown: Shown) -> Result<Entering, Exit> {
         let mut facts = patiently(self.patience, || self.topic_facts(), "Kafka").await?;
         facts.shown = shown;
         let checked = check_topic(fold, &self.plan.topic, &facts, self.accept);

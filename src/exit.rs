@@ -32,6 +32,12 @@ impl Exit {
         Self { code: 3, reason: "UNREACHABLE".to_owned(), message }
     }
 
+    /// Whether it is for want of an answer.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.code == 3
+    }
+
     /// Going on from the log could not be exact.
     #[must_use]
     pub fn refused(reason: &str, message: String) -> Self {
@@ -43,6 +49,12 @@ impl Exit {
     pub fn stopped(reason: &str, message: String) -> Self {
         let code = if reason == "BUG" { 70 } else { 5 };
         Self { code, reason: reason.to_owned(), message }
+    }
+
+    /// A refusal of a process that ran before: it has stopped itself.
+    #[must_use]
+    pub fn while_running(self) -> Self {
+        if self.code == 4 { Self { code: 5, ..self } } else { self }
     }
 
     /// A greater claim owns the pipeline.

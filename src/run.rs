@@ -2,7 +2,6 @@
 //!
 //! A generation ends at the first cause that is heard; what follows is decided in one place, `after`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +58,8 @@ enum Ended {
     Cause(Cause),
     /// A stop was asked for, or `--once` is done; everything is committed.
     Clean(Arc<Fold>),
+    /// Kafka has lost the records that come next; what was read before them is committed.
+    Lost(Arc<Fold>),
 }
 
 impl Runner {
@@ -77,7 +78,9 @@ impl Runner {
         let mut pause = BACK_OFF.0;
         let mut first = true;
         loop {
-            let Some(fold) = self.own(&owner, &mut stop, !first).await? else { return Ok(Summary::default()) };
+            let owned = self.own(&owner, &mut stop, !first).await;
+            let owned = owned.map_err(|exit| if first { exit } else { exit.while_running() });
+            let Some(fold) = owned? else { return Ok(Summary::default()) };
             let claim = fold.claim;
             let ended = self.generation(&owner, &log, fold, &mut stop).await;
             self.plan.board.set_owner(false);
@@ -88,6 +91,8 @@ impl Runner {
                     return Ok(Summary { fold: Some(fold) });
                 }
                 Ok(Ended::Cause(cause)) => self.after(cause)?,
+                // The next look at the topic says what is wrong with it, or takes a new one up.
+                Ok(Ended::Lost(_)) => {}
                 Err(error) => tracing::warn!(error = %format!("{error:#}"), "the generation could not start"),
             }
             if *stop.borrow() {
@@ -126,10 +131,13 @@ impl Runner {
         let path = PipelinePaths::new(&self.plan.pipeline.name).definition(&self.plan.definition);
         let body = self.plan.pipeline.definition();
         let bytes = serde_json::to_vec_pretty(&body).map_err(|e| Exit::bug(e.to_string()))?;
-        match self.lake.create_new(&path, bytes.into()).await {
-            Create::Created | Create::Exists => Ok(()),
-            Create::Unknown(error) | Create::Failed(error) => Err(Exit::unreachable(error.to_string())),
-        }
+        let write = || async {
+            match self.lake.create_new(&path, bytes.clone().into()).await {
+                Create::Created | Create::Exists => Ok(()),
+                Create::Unknown(error) | Create::Failed(error) => Err(error),
+            }
+        };
+        patiently(self.patience, write, "the lake").await
     }
 
     /// Stands by until this process may take over, and does so. `None` if a stop came first.
@@ -166,10 +174,15 @@ impl Runner {
                 }
             };
             if decision == TakeOver::Now {
-                self.check_layers(&owner.log, fold.as_ref(), &new_kpis).await?;
-                // Once it runs, a broken mart stops nothing (O3).
-                let shown = if mine { BTreeMap::new() } else { self.check_mart(&owner.log).await? };
-                let entering = self.entering(fold.as_ref(), &new_kpis, shown).await?;
+                let entering = match self.admit(&owner.log, fold.as_ref(), &new_kpis, mine).await {
+                    // It ran before: it waits for what is away as long as it takes (I16).
+                    Err(exit) if mine && exit.is_unreachable() => {
+                        tracing::warn!(%exit, "taking the pipeline over again");
+                        wait(stop, LOOK_EVERY).await;
+                        continue;
+                    }
+                    admitted => admitted?,
+                };
                 let attempt = format!("{:032x}", rand::random::<u128>());
                 match owner.claim(fold, entering, attempt).await {
                     Ok(Claimed::Ours(fold)) => {
@@ -216,7 +229,7 @@ impl Runner {
         let spawned = topology::spawn(self.plan.clone(), log.clone(), fold).await;
         let mut generation = spawned.inspect_err(|_| keeper.abort())?;
         let ended = self.supervise(&mut generation, lease, stop).await;
-        if let Ended::Clean(fold) = &ended {
+        if let Ended::Clean(fold) | Ended::Lost(fold) = &ended {
             self.converge(fold).await;
         }
         keeper.abort();
@@ -231,38 +244,43 @@ impl Runner {
         stop: &mut watch::Receiver<bool>,
     ) -> Ended {
         let mut look = tokio::time::interval(Duration::from_millis(50));
-        let mut finishing = false;
+        let (mut finishing, mut lost) = (false, false);
         let deadline = tokio::time::sleep(Duration::MAX);
         tokio::pin!(deadline);
-        loop {
+        let head = loop {
             tokio::select! {
                 cause = generation.heard.recv() => match cause {
-                    Some(Cause::Finished) => break Ended::Clean(Arc::clone(&generation.head.borrow().fold)),
+                    Some(Cause::Finished) => break Arc::clone(&generation.head.borrow().fold),
+                    Some(Cause::RecordsLost(why)) => {
+                        tracing::warn!(why, "kafka has lost records; what was read before them is committed");
+                        lost = true;
+                    }
                     Some(Cause::FollowerDied(name)) => {
                         tracing::warn!(follower = name, "a follower died; starting it again");
                         metrics::counter!(Metric::FollowerRestartsTotal.name(), "pipeline" => self.plan.pipeline.name.clone(), "sink" => name.clone()).increment(1);
                         generation.restart_follower(&name);
                     }
-                    Some(cause) => break Ended::Cause(cause),
-                    None => break Ended::Cause(Cause::Failed("all actors are gone".to_owned())),
+                    Some(cause) => return Ended::Cause(cause),
+                    None => return Ended::Cause(Cause::Failed("all actors are gone".to_owned())),
                 },
                 greater = &mut lease => {
                     let claim = greater.unwrap_or_default();
-                    break Ended::Cause(Cause::Fenced(claim));
+                    return Ended::Cause(Cause::Fenced(claim));
                 }
                 _ = look.tick() => {
-                    if !finishing && (*stop.borrow() || self.reached()) {
+                    if !finishing && (lost || *stop.borrow() || self.reached()) {
                         finishing = true;
                         generation.finish(self.once && self.close_all).await;
-                        deadline.as_mut().reset(tokio::time::Instant::now() + self.finish_bound(*stop.borrow()));
+                        deadline.as_mut().reset(tokio::time::Instant::now() + self.finish_bound(lost || *stop.borrow()));
                     }
                 }
                 () = &mut deadline, if finishing => {
                     tracing::warn!("the last epoch did not commit within the bound; it is read again at the next start");
-                    break Ended::Clean(Arc::clone(&generation.head.borrow().fold));
+                    break Arc::clone(&generation.head.borrow().fold);
                 }
             }
-        }
+        };
+        if lost { Ended::Lost(head) } else { Ended::Clean(head) }
     }
 
     fn finish_bound(&self, stopping: bool) -> Duration {

@@ -21,6 +21,7 @@ use lakeward_actors::partition::{PartitionActor, PartitionEdges, PartitionMsg, P
 use lakeward_actors::row_mart::{self, Joined, RowMart, RowsMsg};
 use lakeward_actors::source::PartitionSink;
 use lakeward_actors::state_writer::{StateWriter, load_state};
+use lakeward_actors::topic_identity::TopicIdentity;
 use lakeward_actors::topic_watch::TopicWatch;
 use lakeward_connect::kafka::{Admin, BatchSink, Credit, KafkaConfig, Source, SourceEvent, Stopped};
 use lakeward_connect::log_store::LogStore;
@@ -279,6 +280,7 @@ impl Wiring {
             member: self.plan.member.clone(),
             log: self.log.clone(),
             fold: Arc::clone(&self.fold),
+            topic: self.topic_identity(),
             attempts: self.attempts.clone(),
             state: self.state_writer(),
             cutting: self.plan.cutting,
@@ -575,6 +577,12 @@ impl Wiring {
             self.alarm.sentinel("topic watch"),
         );
         TopicWatch::start_in_arbiter(self.commits(), move |_| watch);
+    }
+
+    /// The topic by the id of its newest incarnation.
+    fn topic_identity(&self) -> TopicIdentity {
+        let newest = self.fold.partitions.values().max_by_key(|p| p.incarnation);
+        TopicIdentity::of(&self.plan.admin, &self.plan.topic, newest.and_then(|p| p.topic_id.clone()))
     }
 
     fn state_writer(&self) -> StateWriter {

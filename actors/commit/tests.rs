@@ -11,6 +11,7 @@ use crate::kit::board::PartitionState;
 use crate::testing::{
     Bell, Ground, Heard, MINUTE, clock, ground, inbox, listener, on_a_paused_clock, pass, pipeline, settle,
 };
+use crate::topic_identity::AskId;
 
 const AGE: Duration = Duration::from_secs(30);
 const CUTTING: Cutting = Cutting { age: AGE, rows: 1_000, bytes: 1_000_000 };
@@ -41,16 +42,21 @@ impl PartitionStarter for Nursery {
 }
 
 async fn bench(partitions: &[i32]) -> Bench {
-    let (bench, wire) = unwired(partitions).await;
-    bench.edge.send(wire).await.unwrap();
-    for &partition in partitions {
-        bench.at(partition, 0, EventTime::MIN);
-    }
-    bench
+    bench_of_topic(partitions, Arc::new(Mutex::new("one"))).await
+}
+
+/// Kafka says that the topic has the given id, `one` is the log's.
+async fn bench_of_topic(partitions: &[i32], id: Arc<Mutex<&'static str>>) -> Bench {
+    let (bench, wire) = unwired(partitions, id).await;
+    bench.wired(partitions, wire).await
 }
 
 /// An actor that has not been told yet whom it works with, and that message.
-async fn unwired(partitions: &[i32]) -> (Bench, CommitMsg) {
+async fn unwired(partitions: &[i32], id: Arc<Mutex<&'static str>>) -> (Bench, CommitMsg) {
+    let asking: AskId = Arc::new(move || {
+        let now = id.lock().unwrap().to_owned();
+        Box::pin(async move { Ok(Some(now)) })
+    });
     let (ground, board, bell) = (ground(partitions).await, Board::default(), Bell::new());
     let fold = Arc::new(ground.fold.clone());
     let (sender, head) = watch::channel(Head { fold: Arc::clone(&fold), epochs: Arc::default() });
@@ -60,6 +66,7 @@ async fn unwired(partitions: &[i32]) -> (Bench, CommitMsg) {
         member: Member::default(),
         log: ground.log.clone(),
         fold,
+        topic: TopicIdentity::new("topic".to_owned(), Some("one".to_owned()), asking),
         attempts: ground.attempts(),
         state: StateWriter::new(ground.lake.clone(), ground.attempts()),
         cutting: CUTTING,
@@ -83,6 +90,14 @@ async fn unwired(partitions: &[i32]) -> (Bench, CommitMsg) {
 }
 
 impl Bench {
+    async fn wired(self, partitions: &[i32], wire: CommitMsg) -> Self {
+        self.edge.send(wire).await.unwrap();
+        for &partition in partitions {
+            self.at(partition, 0, EventTime::MIN);
+        }
+        self
+    }
+
     /// The partition has come so far.
     fn at(&self, partition: i32, position: i64, watermark: EventTime) {
         let state = PartitionState {
@@ -180,7 +195,7 @@ fn an_epoch_is_cut_by_age_if_anything_moved() {
 #[test]
 fn nothing_is_cut_before_the_partitions_are_known() {
     on_a_paused_clock(async {
-        let (bench, wire) = unwired(&[0]).await;
+        let (bench, wire) = unwired(&[0], Arc::new(Mutex::new("one"))).await;
         bench.at(0, 1, EventTime(MINUTE));
         pass(AGE * 2).await;
         bench.tell(wire).await;
@@ -289,6 +304,20 @@ fn a_create_that_is_lost_to_another_claim_steps_down() {
         bench.epoch(0).await;
         assert_eq!(bench.bell.cause(), Some(Cause::Fenced(Version(1))));
         assert_eq!(bench.head(), 0, "no follower hears of an entry that is not ours");
+    });
+}
+
+#[test]
+fn an_epoch_of_a_topic_that_was_made_anew_is_not_committed() {
+    on_a_paused_clock(async {
+        let id = Arc::new(Mutex::new("one"));
+        let mut bench = bench_of_topic(&[0], Arc::clone(&id)).await;
+        bench.epoch(0).await;
+        assert_eq!((bench.head(), bench.bell.cause()), (1, None));
+        *id.lock().unwrap() = "two";
+        bench.epoch(1).await;
+        assert_eq!(bench.head(), 1, "nobody knows whose records these are");
+        assert!(matches!(bench.bell.cause(), Some(Cause::Failed(why)) if why.contains("made anew")));
     });
 }
 

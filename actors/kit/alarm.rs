@@ -18,6 +18,9 @@ pub enum Cause {
     /// A greater claim owns the pipeline (L3, I9).
     #[error("claim {0} owns the pipeline now")]
     Fenced(Version),
+    /// Kafka has lost records that come next. What was read before still counts: the generation ends with one more epoch.
+    #[error("{0}")]
+    RecordsLost(String),
     /// Going on can't be exact; the code and the message are for the user.
     #[error("{code}: {message}")]
     Stop {
@@ -77,6 +80,11 @@ impl Sentinel {
         if !std::thread::panicking() {
             self.cause = None;
         }
+    }
+
+    /// Tells a cause and stays on guard: the actor goes on as far as it can.
+    pub fn tell(&self, cause: Cause) {
+        self.alarm.ring(cause);
     }
 
     /// Ends the generation for the given cause.

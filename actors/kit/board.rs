@@ -1,5 +1,6 @@
 //! What many threads read while actors write: newest positions, watermarks, lag, what followers have done.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -50,6 +51,7 @@ struct Inner {
     totals: DashMap<(), Counters>,
     open_windows: DashMap<u32, u64>,
     unshown: DashMap<String, u64>,
+    held_back: DashMap<String, BTreeMap<i32, i64>>,
     state_bytes: DashMap<String, u64>,
     kpi_actors: AtomicU64,
     head: AtomicU64,
@@ -93,10 +95,23 @@ impl Board {
         self.inner.unshown.get(holder).map_or(0, |values| *values)
     }
 
-    /// Whether all live values that anybody holds are in the mart.
+    /// The holder shows nothing until the partitions have handed on what lies below these offsets (F3).
+    pub fn hold_back(&self, holder: &str, until: BTreeMap<i32, i64>) {
+        self.inner.held_back.insert(holder.to_owned(), until);
+    }
+
+    /// Whether the holder still shows nothing.
+    #[must_use]
+    pub fn is_held_back(&self, holder: &str) -> bool {
+        let handed = |p: &i32| self.inner.partitions.get(p).map(|state| state.handed);
+        let passed = |(p, offset): (&i32, &i64)| handed(p).is_none_or(|handed| handed >= *offset);
+        self.inner.held_back.get(holder).is_some_and(|until| !until.iter().all(passed))
+    }
+
+    /// Whether all live values are in the mart, but for those that wait for more input.
     #[must_use]
     pub fn all_shown(&self) -> bool {
-        self.inner.unshown.is_empty()
+        self.inner.unshown.iter().all(|values| self.is_held_back(values.key()))
     }
 
     /// Bytes of state in memory, by holder.
@@ -217,6 +232,7 @@ impl Board {
         self.inner.partitions.clear();
         self.inner.open_windows.clear();
         self.inner.unshown.clear();
+        self.inner.held_back.clear();
         self.inner.followers.clear();
         self.inner.state_bytes.clear();
         self.inner.kpi_actors.store(0, Ordering::Relaxed);

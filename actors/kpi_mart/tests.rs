@@ -200,7 +200,9 @@ fn live_values_are_held_back_until_the_partitions_have_passed_what_was_shown_bef
         bench.show(&[(1, 1)]).await;
         pass(TICK * 5).await;
         assert_eq!(bench.mart.kpi(), [FIRST_LIVE]);
+        until("a stop need not wait for what only more input shows", || bench.board.all_shown()).await;
         bench.board.partitions().insert(0, state(9));
+        assert!(!bench.board.all_shown());
         bench.show(&[(1, 2), (3, 1)]).await;
         bench.mart.until_kpi(&[FIRST_LIVE, THIRD_LIVE]).await;
     });

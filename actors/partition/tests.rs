@@ -201,12 +201,15 @@ fn a_cut_of_another_epoch_ends_the_generation() {
 }
 
 #[test]
-fn a_gap_in_kafka_stops_the_pipeline_with_its_code() {
+fn a_gap_in_kafka_is_told_and_what_was_read_before_it_can_be_cut() {
     on_a_paused_clock(async {
         let mut bench = bench(0, None);
-        let gap = KafkaError::Gap { topic: "things".to_owned(), partition: 0, wanted: 0, low: 7 };
+        bench.batch(records(0, 0, &[1])).await;
+        let gap = KafkaError::Gap { topic: "things".to_owned(), partition: 0, wanted: 1, low: 7 };
         bench.tell(PartitionMsg::Source(SourceEvent::Failed(gap))).await;
-        assert!(matches!(bench.bell.cause(), Some(Cause::Stop { code: "GAP", .. })));
+        assert!(matches!(bench.bell.cause(), Some(Cause::RecordsLost(why)) if why.starts_with("GAP")));
+        bench.cut(FIRST, None).await;
+        assert_eq!(bench.facts().pop().unwrap().1.to, 1);
     });
 }
 

@@ -124,6 +124,17 @@ fn print_summary(pipeline: &Pipeline, summary: &Summary) {
     }
 }
 
+/// Tries the store's promises out. One that is away or full says nothing about them: it is tried again.
+async fn check_store(lake: &Lake, patience: Duration) -> Result<(), Exit> {
+    let verdict = || async {
+        match lake.self_test().await {
+            Err(error) if error.is_transient() => Err(error),
+            verdict => Ok(verdict),
+        }
+    };
+    patiently(patience, verdict, "the lake").await?.map_err(|e| Exit::refused("STORE", e.to_string()))
+}
+
 /// Reaches the lake, Kafka and the mart, with patience, and makes a runner for each pipeline.
 pub async fn prepare(config: &Config, args: &RunArgs, pipelines: Vec<Pipeline>) -> Result<Vec<Runner>, Exit> {
     for warning in &config.warnings {
@@ -133,7 +144,7 @@ pub async fn prepare(config: &Config, args: &RunArgs, pipelines: Vec<Pipeline>) 
     let url = config.lake_url().map_err(|e| Exit::usage(e.to_string()))?.clone();
     let open = || Lake::open(url.expose(), config.lake.hadoop_conf.as_deref());
     let lake = patiently(patience, open, "the lake").await?;
-    lake.self_test().await.map_err(|e| Exit::refused("STORE", e.to_string()))?;
+    check_store(&lake, patience).await?;
     let mut runners = Vec::new();
     for pipeline in pipelines {
         runners.push(runner(config, args, pipeline, &lake).await?);

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from program import ROOT, Lakeward
 from recomputation.lake import log_entries, open_lake
+from recomputation.topic import Past, Topic
 
 RECOMPUTE = ROOT / "tests" / "recompute.py"
 DEDUP = '[dedup]\nkey = ["OrderID"]\nwithin = "1h"\n'
@@ -56,10 +57,13 @@ def amazon_pipeline(name, topic, dedup=True):
 
 
 class Bench:
-    """`pipeline(name, topic)` gives the pipeline file's text. `settings` are LAKEWARD_* variables of every process."""
+    """`pipeline(name, topic)` gives the pipeline file's text, `topic` options of the topic. `settings` are LAKEWARD_*
+    variables of every process."""
 
-    def __init__(self, servers, folder, lake="file", mart="postgres", pipeline=amazon_pipeline, partitions=3, **settings):
+    def __init__(self, servers, folder, lake="file", mart="postgres", pipeline=amazon_pipeline, partitions=3, topic={},
+                 **settings):
         self.servers, self.folder, self.settings = servers, folder, settings
+        self.topic_options, self.past = topic, folder / "past.jsonl"
         folder.mkdir(parents=True)
         self.name = f"e2e-{secrets.token_hex(4)}"
         self.topic = f"{self.name}-topic"
@@ -89,7 +93,7 @@ class Bench:
 
     def create_topic(self, partitions=3):
         # Orders are dated in the past: Kafka's retention would delete them.
-        new = NewTopic(self.topic, partitions, 1, config={"retention.ms": "-1"})
+        new = NewTopic(self.topic, partitions, 1, config={"retention.ms": "-1", **self.topic_options})
         for future in self.admin.create_topics([new]).values():
             future.result(30)
 
@@ -153,11 +157,18 @@ class Bench:
         finally:
             consumer.close()
 
+    def keep_past(self, incarnation=0):
+        """Keeps what the topic holds now for the recomputation: Kafka is about to lose it."""
+        topic = Topic(self.servers.kafka, self.topic)
+        for partition, end in self.ends().items():
+            Past.keep(self.past, topic.records(partition, 0, end), incarnation)
+
     def assert_equal(self, feed=None):
         """Bronze, Silver, Gold, Quarantine, the marts and the log equal the recomputation from Kafka."""
         command = [sys.executable, RECOMPUTE, "--pipeline", self.pipeline, "--lake", self.lake_url, "--mart", self.mart_url,
                    "--kafka", self.servers.kafka, "--webhdfs", self.webhdfs]
         command += ["--feed", feed] if feed else []
+        command += ["--past", self.past] if self.past.exists() else []
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
         print(done.stdout)
         if done.returncode != 0:

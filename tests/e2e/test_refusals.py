@@ -139,11 +139,11 @@ def test_a_mart_that_follows_another_log_is_refused(begun, new_bench, seed):
     refused(other, REFUSED, "OTHER_LOG")
 
 
-def recreate(bench):
+def recreate(bench, partitions=3):
     """Kafka takes a moment to forget a topic."""
     def made():
         try:
-            bench.create_topic()
+            bench.create_topic(partitions)
         except KafkaException:
             return False
         return True

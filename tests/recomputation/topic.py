@@ -51,7 +51,7 @@ class Topic:
 
 
 class Past:
-    """Records of a topic that is gone, kept in a file before it was deleted: one JSON object a line."""
+    """Records that Kafka holds no more, kept in a file before it lost them: one JSON object a line."""
 
     def __init__(self, path):
         self.held = {}
@@ -76,13 +76,13 @@ class Past:
 
 
 class History:
-    """All incarnations of a topic: the newest as Kafka holds it, earlier ones as they were kept."""
+    """All incarnations of a topic: the newest as Kafka holds it, unless it was kept; earlier ones as they were kept."""
 
     def __init__(self, topic, newest, past=None):
         self.topic, self.newest, self.past = topic, newest, past
 
     def records(self, incarnation, partition, start, to):
-        if incarnation == self.newest:
+        if incarnation == self.newest and not (self.past and (incarnation, partition) in self.past.held):
             return (r._replace(incarnation=incarnation) for r in self.topic.records(partition, start, to))
         if self.past is None:
             raise SystemExit("the topic was made anew: the records of its first life are asked for with --past")

@@ -1,4 +1,4 @@
-"""Kafka in KRaft mode: one node that is broker and controller. Its listeners: plain, SASL, SASL by TLS, mutual TLS."""
+"""Kafka in KRaft mode: one node that is broker and controller. Its listeners: plain, SASL, SASL by TLS, mutual TLS, proxied."""
 
 import socket
 import struct
@@ -15,9 +15,9 @@ PROPERTIES = """
 process.roles=broker,controller
 node.id=0
 controller.quorum.voters=0@127.0.0.1:{controller}
-listeners={listeners},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners={listeners}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,\
+listeners={listeners},{behind_proxy},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners},{advertised_proxy}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,BEHIND_PROXY:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,\
 SSL:SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
@@ -48,6 +48,8 @@ num.network.threads=2
 num.io.threads=2
 background.threads=2
 log.cleaner.dedupe.buffer.size=2097152
+# tests wait for compaction
+log.cleaner.backoff.ms=500
 """
 
 # Protocol -> suffix of its port's name
@@ -77,7 +79,8 @@ class Kafka:
         certificates.make(self.certificates)
         part.write_text(PROPERTIES.format(
             listeners=",".join(f"{protocol}://{self._address(suffix)}" for protocol, suffix in LISTENERS.items()),
-            controller=self._port("-controller"), certificates=self.certificates, data=data,
+            behind_proxy=f"BEHIND_PROXY://{self._address('-behind-proxy')}",
+            advertised_proxy=f"BEHIND_PROXY://{self._address('-proxy')}", controller=self._port("-controller"), certificates=self.certificates, data=data,
             logins="\n".join(
                 f"listener.name.{listener}.{mechanism}.sasl.jaas.config={login}"
                 for listener in ("sasl_plaintext", "sasl_ssl") for mechanism, login in MECHANISMS.items())))
@@ -100,6 +103,9 @@ class Kafka:
     def env(self):
         return {
             "LAKEWARD_TEST_KAFKA": self._address(""),
+            # Whoever asks at the first is sent to the second, where a test may put a proxy between.
+            "LAKEWARD_TEST_KAFKA_BEHIND_PROXY": self._address("-behind-proxy"),
+            "LAKEWARD_TEST_KAFKA_PROXY": self._address("-proxy"),
             "LAKEWARD_TEST_KAFKA_SASL": self._address("-sasl"),
             "LAKEWARD_TEST_KAFKA_SASL_SSL": self._address("-sasl-ssl"),
             "LAKEWARD_TEST_KAFKA_SSL": self._address("-ssl"),

@@ -108,7 +108,7 @@ impl Bench {
     /// Prepared and claimed, with partition 0 and 1 from offset 0.
     pub async fn claimed(&self, claim: u64, reign_end: i64) -> (MartContext, Claimed) {
         let context = self.under(claim);
-        self.mart.prepare_for(&context).await.unwrap();
+        self.mart.prepare_under(&context).await.unwrap();
         let claimed = self.mart.claim(&context, ends(reign_end), &[(0, 0, 0), (0, 1, 0)]).await.unwrap();
         (context, claimed)
     }

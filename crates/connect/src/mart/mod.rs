@@ -94,7 +94,12 @@ impl Mart {
     /// Two processes may do so at once. Changes no row; a table made anew loses its fences, so that the next claim finds
     /// it empty.
     pub async fn prepare(&self, pipeline: &Pipeline, log_id: &str) -> Result<(), MartError> {
-        self.prepare_for(&MartContext::new(pipeline, log_id, Version(0))?).await
+        self.prepare_under(&MartContext::new(pipeline, log_id, Version(0))?).await
+    }
+
+    /// The same for the owner of a claim: sessions of older claims don't stand in its way (F5).
+    pub async fn prepare_under(&self, context: &MartContext) -> Result<(), MartError> {
+        each!(self, mart => mart.prepare(context).await)
     }
 
     /// Takes the mart over under the context's claim, in one transaction: rows that dead attempts had shown go, fences
@@ -160,10 +165,6 @@ impl Mart {
             return Err(MartError::Config(message));
         }
         each!(self, mart => mart.newest(&context, table, n).await)
-    }
-
-    async fn prepare_for(&self, context: &MartContext) -> Result<(), MartError> {
-        each!(self, mart => mart.prepare(context).await)
     }
 
     async fn status_for(&self, context: &MartContext) -> Result<MartStatus, MartError> {

@@ -25,10 +25,10 @@ fn held(claimed: Claimed) -> (BTreeMap<Coordinates, i64>, BTreeMap<String, KpiFe
 async fn two_processes_may_prepare_at_once_and_again() {
     on_each_mart(async |bench| {
         let (other, context) = (open(&bench.url).await, bench.under(1));
-        let (a, b) = tokio::join!(bench.mart.prepare_for(&context), other.prepare_for(&context));
+        let (a, b) = tokio::join!(bench.mart.prepare_under(&context), other.prepare_under(&context));
         a.unwrap();
         b.unwrap();
-        other.prepare_for(&context).await.unwrap();
+        other.prepare_under(&context).await.unwrap();
     })
     .await;
 }
@@ -173,7 +173,7 @@ async fn a_window_column_of_text_loses_the_named_windows_only() {
         table.table.columns[0] = Column::new("label", DataType::String, false);
         let columns = table.table.columns.clone();
         let context = bench.with(plan, LOG, 1);
-        bench.mart.prepare_for(&context).await.unwrap();
+        bench.mart.prepare_under(&context).await.unwrap();
         let _held = bench.mart.claim(&context, ends(0), &[]).await.unwrap();
         let mut arrays = values(0, &[(0, "x", 1), (MINUTE, "x", 2)]).columns().to_vec();
         arrays[0] = Arc::new(StringArray::from(vec!["z first", "a second"]));
@@ -211,7 +211,7 @@ async fn a_table_of_another_shape_is_refused_with_the_difference_and_two_ways_ou
         table.columns[0].ty = DataType::Bool;
         table.columns.push(Column::new("weight", DataType::Int32, false));
         table.key.pop();
-        let error = bench.mart.prepare_for(&bench.with(plan, LOG, 1)).await.unwrap_err();
+        let error = bench.mart.prepare_under(&bench.with(plan, LOG, 1)).await.unwrap_err();
         assert_eq!(error.code(), "MART_SCHEMA");
         let text = error.to_string();
         for part in ["things", "note", "weight", "is missing", "primary key", "drop or rename", "another database"] {
@@ -223,8 +223,8 @@ async fn a_table_of_another_shape_is_refused_with_the_difference_and_two_ways_ou
             DataType::Decimal { precision: 9, scale: 3 },
             true,
         ));
-        bench.mart.prepare_for(&bench.with(wider.clone(), LOG, 1)).await.unwrap();
-        bench.mart.prepare_for(&bench.with(wider, LOG, 1)).await.unwrap();
+        bench.mart.prepare_under(&bench.with(wider.clone(), LOG, 1)).await.unwrap();
+        bench.mart.prepare_under(&bench.with(wider, LOG, 1)).await.unwrap();
     })
     .await;
 }
@@ -235,16 +235,16 @@ async fn rows_of_unknown_origin_and_other_logs_are_refused() {
         let (context, _) = bench.claimed(1, 0).await;
         assert_eq!(bench.mart.copy_rows(&context, rows(0, 0, 1, "a")).await.unwrap(), RowsOutcome::Applied);
         let other = bench.of("log-b", 3);
-        assert_eq!(bench.mart.prepare_for(&other).await.unwrap_err().code(), "OTHER_LOG");
+        assert_eq!(bench.mart.prepare_under(&other).await.unwrap_err().code(), "OTHER_LOG");
         assert_eq!(bench.mart.claim(&other, ends(0), &[]).await.unwrap_err().code(), "OTHER_LOG");
         let mut plan = plan(&bench.pipeline);
         plan.pipeline = format!("{}_2", bench.pipeline);
         let stranger = bench.with(plan, "log-c", 1);
-        let error = bench.mart.prepare_for(&stranger).await.unwrap_err();
+        let error = bench.mart.prepare_under(&stranger).await.unwrap_err();
         assert_eq!(error.code(), "MART_SCHEMA");
         assert!(error.to_string().contains("where they come from"), "{error}");
         bench.mart.clear_for(&context).await.unwrap();
-        bench.mart.prepare_for(&other).await.unwrap();
+        bench.mart.prepare_under(&other).await.unwrap();
         let _held = bench.mart.claim(&other, ends(0), &[]).await.unwrap();
         assert!(bench.rows().await.is_empty());
     })
@@ -260,7 +260,7 @@ async fn a_table_made_anew_is_claimed_as_empty_and_takes_nothing_before() {
         assert_eq!(bench.mart.apply_final(&context, 0, entry).await.unwrap(), FinalOutcome::Applied);
         bench.drop_table("things").await;
         bench.drop_table("per_minute").await;
-        bench.mart.prepare_for(&context).await.unwrap();
+        bench.mart.prepare_under(&context).await.unwrap();
         let error = bench.mart.copy_rows(&context, rows(0, 3, 4, "a")).await.unwrap_err();
         assert!(error.to_string().contains("no fence"), "{error}");
         let error = bench.mart.upsert_live(&context, 0, live(0, &[(60_000_000, "red", 1)], 3)).await.unwrap_err();
@@ -351,7 +351,7 @@ fn all_types(bench: &Bench) -> (MartContext, RowsBatch) {
 
 async fn copied(bench: &Bench) {
     let (context, batch) = all_types(bench);
-    bench.mart.prepare_for(&context).await.unwrap();
+    bench.mart.prepare_under(&context).await.unwrap();
     let _held = bench.mart.claim(&context, ends(0), &[(0, 0, 0)]).await.unwrap();
     assert_eq!(bench.mart.copy_rows(&context, batch).await.unwrap(), RowsOutcome::Applied);
 }
@@ -432,12 +432,26 @@ async fn a_claimant_ends_the_session_of_a_frozen_owner() {
         let name = format!("SET LOCAL application_name = '{}1'", super::postgres::claimant_prefix(&bench.pipeline));
         tx.batch_execute(&name).await.unwrap();
         tx.batch_execute("SELECT * FROM lakeward_row_fences FOR UPDATE").await.unwrap();
+        tx.batch_execute("LOCK TABLE things IN ACCESS EXCLUSIVE MODE").await.unwrap();
         let (new, claimed) = bench.claimed(2, 0).await;
         let _held = held(claimed);
         assert!(ended.await.unwrap().is_err());
         assert_eq!(bench.mart.copy_rows(&new, rows(0, 0, 1, "new")).await.unwrap(), RowsOutcome::Applied);
         let fenced = bench.mart.copy_rows(&old, rows(0, 1, 2, "old")).await.unwrap();
         assert_eq!(fenced, RowsOutcome::Fenced { claim: Version(2) });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn looking_tables_over_again_waits_for_no_writer() {
+    on_postgres(async |bench| {
+        let (context, _) = bench.claimed(1, 0).await;
+        let (mut client, connection) = tokio_postgres::connect(&bench.url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let tx = client.transaction().await.unwrap();
+        tx.batch_execute("LOCK TABLE things IN ROW EXCLUSIVE MODE").await.unwrap();
+        bench.mart.prepare_under(&context).await.unwrap();
     })
     .await;
 }
@@ -567,7 +581,7 @@ async fn copy_speed_of_a_table_of_24_columns() {
         }
         let columns = table.table.columns.clone();
         let context = bench.with(plan, LOG, 1);
-        bench.mart.prepare_for(&context).await.unwrap();
+        bench.mart.prepare_under(&context).await.unwrap();
         let _held = bench.mart.claim(&context, ends(0), &[(0, 0, 0)]).await.unwrap();
         let begin = std::time::Instant::now();
         for i in 0..25 {

@@ -91,6 +91,17 @@ pub enum Refusal {
         /// The id in the log.
         known: String,
     },
+    /// The topic was created again with fewer partitions: those that are gone would hold G back for ever.
+    #[error(
+        "TOPIC_CHANGED: topic {topic} was deleted and created again without partition {partition}, which is in the \
+         log; create it with at least as many partitions as before, or start a new lake root"
+    )]
+    FewerPartitions {
+        /// Topic.
+        topic: String,
+        /// The first partition that is gone.
+        partition: i32,
+    },
     /// A partition of the log is not in the topic any more.
     #[error("TRUNCATED: partition {partition} of topic {topic} is in the log and not in Kafka any more")]
     PartitionGone {
@@ -108,7 +119,7 @@ impl Refusal {
         match self {
             Self::Gap { .. } => "GAP",
             Self::Truncated { .. } | Self::LostShown { .. } | Self::PartitionGone { .. } => "TRUNCATED",
-            Self::TopicChanged { .. } => "TOPIC_CHANGED",
+            Self::TopicChanged { .. } | Self::FewerPartitions { .. } => "TOPIC_CHANGED",
         }
     }
 }
@@ -121,7 +132,8 @@ pub fn check_topic(
     facts: &TopicFacts,
     accept: Accept,
 ) -> Result<BTreeMap<i32, NewPartition>, Vec<Refusal>> {
-    let known = |fold: &Fold| fold.partitions.values().filter_map(|p| p.topic_id.clone()).next_back();
+    let newest = |fold: &Fold| fold.partitions.values().map(|p| (p.incarnation, p.topic_id.clone())).max();
+    let known = |fold: &Fold| newest(fold).and_then(|(_, id)| id);
     if let (Some(fold), Some(now)) = (fold, facts.id.as_ref())
         && let Some(known) = known(fold)
         && &known != now
@@ -129,7 +141,11 @@ pub fn check_topic(
         if !accept.new_topic {
             return Err(vec![Refusal::TopicChanged { topic: topic.to_owned(), now: now.clone(), known }]);
         }
-        return Ok(new_incarnation(fold, facts));
+        let gone = fold.partitions.keys().find(|p| !facts.offsets.contains_key(p));
+        return match gone {
+            Some(&partition) => Err(vec![Refusal::FewerPartitions { topic: topic.to_owned(), partition }]),
+            None => Ok(new_incarnation(fold, facts)),
+        };
     }
     let mut refusals = Vec::new();
     for (&partition, held) in fold.into_iter().flat_map(|f| &f.partitions) {
@@ -211,9 +227,11 @@ mod tests {
         assert_eq!(code(&facts("one", 0, 9), none), "TRUNCATED");
         assert_eq!(code(&facts("two", 0, 20), none), "TOPIC_CHANGED");
         assert_eq!(code(&facts("two", 0, 20), NEW_TOPIC), "ok");
-        let mut gone = facts("one", 0, 10);
-        gone.offsets.remove(&0);
-        assert_eq!(code(&gone, none), "TRUNCATED");
+        for (id, accept, refused) in [("one", none, "TRUNCATED"), ("two", NEW_TOPIC, "TOPIC_CHANGED")] {
+            let mut gone = facts(id, 0, 10);
+            gone.offsets.remove(&0);
+            assert_eq!(code(&gone, accept), refused);
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) fn version(number: i64) -> Result<Version, Failure> {
 }
 
 /// Ends sessions of smaller claims of this pipeline: a frozen owner may hold locks for ever (F5).
-async fn end_older_sessions(client: &tokio_postgres::Client, context: &MartContext) -> Result<(), Failure> {
+pub(super) async fn end_older_sessions(client: &tokio_postgres::Client, context: &MartContext) -> Result<(), Failure> {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() \
                AND left(application_name, length($1)) = $1 \

@@ -8,6 +8,7 @@ use tokio_postgres::Transaction;
 use super::super::plan::{RowsTable, Table, short_hash};
 use super::super::shape::{Found, Prepared, compare};
 use super::super::{MartContext, MartError};
+use super::claim::end_older_sessions;
 use super::failure::Failure;
 use super::session::{Limit, Sessions};
 
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS lakeward_kpi_fences (
 /// See `Mart::prepare`.
 pub(super) async fn prepare(sessions: &Sessions, context: &MartContext, mart: &str) -> Result<(), Failure> {
     let mut session = sessions.take().await?;
+    end_older_sessions(&session.client, context).await?;
     let tx = sessions.begin(&mut session, None, Limit::None).await?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&CREATION_LOCK]).await?;
     tx.batch_execute(ENGINE_TABLES).await?;
@@ -151,6 +153,10 @@ async fn index_timestamp(tx: &Transaction<'_>, rows: &RowsTable) -> Result<(), F
     let Some(timestamp) = &rows.timestamp else { return Ok(()) };
     let start: String = rows.table.name.chars().take(12).collect();
     let index = quoted(&format!("{start}_{}_brin", short_hash(&rows.table.name)));
+    // Looked up first: IF NOT EXISTS locks the table against all writers even where there is nothing to do.
+    if tx.query_one("SELECT to_regclass($1) IS NOT NULL", &[&index]).await?.try_get(0)? {
+        return Ok(());
+    }
     let (table, column) = (quoted(&rows.table.name), quoted(timestamp));
     let sql = format!("CREATE INDEX IF NOT EXISTS {index} ON {table} USING brin ({column})");
     Ok(tx.batch_execute(&sql).await?)
