@@ -42,7 +42,15 @@ impl fmt::Display for Refusal {
 
 /// The codes of payloads that are no object. Which of them it is, is a matter of the parser: they count as one here.
 pub const NO_OBJECT: [&str; 10] = [
-    "NOT_UTF8", "BOM", "EMPTY", "TRUNCATED", "NOT_JSON", "NOT_AN_OBJECT", "TRAILING_DATA", "DUPLICATE_KEY", "TOO_DEEP",
+    "NOT_UTF8",
+    "BOM",
+    "EMPTY",
+    "TRUNCATED",
+    "NOT_JSON",
+    "NOT_AN_OBJECT",
+    "TRAILING_DATA",
+    "DUPLICATE_KEY",
+    "TOO_DEEP",
     "TOO_LARGE",
 ];
 

@@ -139,7 +139,8 @@ impl History {
     fn take_partition(&mut self, version: Version, partition: i32, told: &PartitionEntry, report: &mut Report) {
         let whose = || format!("entry {version}, partition {partition}");
         let source = (told.incarnation, partition);
-        let mut broken = |invariant: Invariant, what: String| report.broken(invariant, || format!("{}: {what}", whose()));
+        let mut broken =
+            |invariant: Invariant, what: String| report.broken(invariant, || format!("{}: {what}", whose()));
         let before = self.incarnations.insert(partition, told.incarnation);
         match before {
             Some(before) if before != told.incarnation && before + 1 != told.incarnation => {
@@ -166,7 +167,8 @@ impl History {
             broken(I1, format!("its range goes back from {} to {}", told.from, told.to));
         }
         total.add(&told.counters);
-        for what in unbalanced(&told.counters).into_iter().chain((total != told.total).then_some("totals don't add up")) {
+        for what in unbalanced(&told.counters).into_iter().chain((total != told.total).then_some("totals don't add up"))
+        {
             broken(I3, what.to_owned());
         }
         report.counted(I10, "watermarks", 1);
@@ -196,7 +198,9 @@ impl History {
         for path in &entry.state.removed {
             match self.state.remove(path) {
                 Some(object) => self.state_removed.push((entry.version, object)),
-                None => report.broken(I1, || format!("entry {} removes state {path}, which is not held", entry.version)),
+                None => {
+                    report.broken(I1, || format!("entry {} removes state {path}, which is not held", entry.version))
+                }
             }
         }
         self.state.extend(entry.state.added.iter().map(|object| (object.path.clone(), object.clone())));

@@ -160,9 +160,22 @@ mod tests {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         assert!(read(&nested(127)).is_some());
         let refused = [
-            "", " ", "[]", "1", "{", r#"{"a":1}x"#, r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":2}"#,
-            r#"{"a":{"b":1,"b":2}}"#, r#"{"a":1e400}"#, r#"{"a":[1e400]}"#, r#"{"a":"\ud800"}"#, r#"{"a":01}"#,
-            r#"{"a":NaN}"#, r#"{"a":1,}"#, &nested(128),
+            "",
+            " ",
+            "[]",
+            "1",
+            "{",
+            r#"{"a":1}x"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"a":{"b":1,"b":2}}"#,
+            r#"{"a":1e400}"#,
+            r#"{"a":[1e400]}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":01}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":1,}"#,
+            &nested(128),
         ];
         for text in refused {
             assert!(read(text).is_none(), "{text}");

@@ -56,12 +56,10 @@ pub fn eval(node: &Node, row: &[Cell]) -> Result<Cell, Failed> {
         }
         Kind::Coalesce(args) => coalesce(args, row),
         Kind::Cast(arg) => cast::cast(eval(arg, row)?, arg.ty, node.ty),
-        Kind::Like { arg, pattern, any_case } => {
-            Ok(match (eval(arg, row)?, eval(pattern, row)?) {
-                (Cell::Text(text), Cell::Text(pattern)) => Cell::Bool(text::like(&text, &pattern, *any_case)),
-                _ => Cell::Null,
-            })
-        }
+        Kind::Like { arg, pattern, any_case } => Ok(match (eval(arg, row)?, eval(pattern, row)?) {
+            (Cell::Text(text), Cell::Text(pattern)) => Cell::Bool(text::like(&text, &pattern, *any_case)),
+            _ => Cell::Null,
+        }),
         Kind::Concat { args, skip_null } => concat(args, *skip_null, row),
         Kind::Shift { arg, by } => time::shift(&eval(arg, row)?, *by),
         Kind::Call { function, args } => call(function, args, node.ty, row),
