@@ -79,17 +79,16 @@ fn exit_of(error: VerifyError) -> Exit {
 
 fn to_text(pipeline: &Pipeline, verified: &Verified) -> String {
     let report = &verified.report;
-    let mut rows = vec![["", "invariant", "verdict", "compared, or why not"].map(str::to_owned)];
+    let mut out = format!("{:<4} {:<45} {:<14} compared, or why not\n", "", "invariant", "verdict");
     for invariant in Invariant::ALL {
         let (verdict, told) = match report.verdict(invariant) {
             Verdict::Holds => ("holds".to_owned(), report.compared(invariant)),
             Verdict::Broken(count) => (format!("BROKEN {count}"), report.compared(invariant)),
             Verdict::NotCheckable(why) => ("not checkable".to_owned(), why),
         };
-        rows.push([invariant.to_string(), invariant.title().to_owned(), verdict, told]);
+        let name = invariant.to_string();
+        let _ = writeln!(out, "{name:<4} {:<45} {verdict:<14} {told}", invariant.title());
     }
-    let mut out = String::new();
-    crate::text::table(&mut out, &rows);
     report.all_broken().for_each(|invariant| evidence(&mut out, report, invariant));
     let state = if verified.quiet { "quiet" } else { "at work, or not cleanly ended" };
     let broken = report.all_broken().count();
