@@ -163,6 +163,12 @@ class Bench:
         if done.returncode != 0:
             raise AssertionError(f"not equal to the recomputation, see above\n{done.stderr}")
         assert done.stdout.endswith("\nEQUAL\n")
+        self.assert_verified()
+
+    def assert_verified(self, *arguments):
+        """The program's own checker, which works everything out from the lake, finds nothing broken either."""
+        process = self.begin("verify", *arguments)
+        assert process.code(PROGRAM_BOUND) == 0, process.log()
 
     def assert_ledger_closed(self):
         code, output = self.command("ledger")

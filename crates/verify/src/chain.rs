@@ -65,13 +65,6 @@ impl Chain {
         Ok(chain)
     }
 
-    /// The entry at a version.
-    #[must_use]
-    pub fn entry(&self, version: Version) -> Option<&Entry> {
-        let at = self.entries.binary_search_by_key(&version, |entry| entry.version).ok()?;
-        self.entries.get(at)
-    }
-
     fn note_holes(&mut self, versions: &BTreeSet<Version>, report: &mut Report) {
         let Some(head) = self.head else { return };
         for version in (0..head.0).map(Version).filter(|version| !versions.contains(version)) {
@@ -91,9 +84,15 @@ impl Chain {
         let hash = hex::encode(Sha256::digest(bytes));
         let entry = match Entry::parse(bytes) {
             Ok(entry) if entry.version == version => entry,
-            Ok(entry) => return Ok(self.refuse(report, format!("{path} says that it is entry {}", entry.version))),
+            Ok(entry) => {
+                self.refuse(report, format!("{path} says that it is entry {}", entry.version));
+                return Ok(());
+            }
             Err(EntryError::NewerLog(what)) => return Err(ChainError::Newer(what)),
-            Err(error) => return Ok(self.refuse(report, format!("{path}: {error}"))),
+            Err(error) => {
+                self.refuse(report, format!("{path}: {error}"));
+                return Ok(());
+            }
         };
         if version.0 == self.entries.last().map_or(0, |before| before.version.0 + 1) {
             self.check_link(&entry, report);

@@ -13,7 +13,7 @@ use crate::chain::Chain;
 use crate::definition::Known;
 use crate::files::Shelf;
 use crate::gold::{self, Gold, mart_row};
-use crate::history::{History, Live};
+use crate::history::Live;
 use crate::input::Input;
 use crate::invariant::Invariant::{self, I3, I4, I6, I8, I10, I11, I12, I13, I22};
 use crate::mart::MartCheck;

@@ -19,8 +19,6 @@ use crate::window::Answered;
 /// Gold of one KPI.
 pub struct Gold<'p> {
     kpi: &'p Kpi,
-    /// The layer's name.
-    pub layer: &'p str,
     columns: Vec<Declared>,
     row_columns: Vec<Declared>,
     /// Gold's columns that follow from window and key alone.
@@ -42,15 +40,14 @@ pub struct Final {
 type ByIdentity = BTreeMap<Vec<u8>, Vec<Vec<Cell>>>;
 
 impl<'p> Gold<'p> {
-    /// Gold of a KPI in a layer.
+    /// Gold of a KPI that has a layer.
     #[must_use]
-    pub fn new(pipeline: &'p Pipeline, kpi: &'p Kpi, layer: &'p str) -> Self {
+    pub fn new(pipeline: &'p Pipeline, kpi: &'p Kpi) -> Self {
         // Window start and end, then the keys.
         let identifying = 2 + kpi.key.len();
         let of_identity = |derived: &Derived| derived.expr.columns().iter().all(|i| *i < identifying);
         Self {
             kpi,
-            layer,
             columns: kpi.gold.iter().map(|derived| derived.column.clone()).collect(),
             row_columns: pipeline.row_columns(),
             identity: kpi.gold.iter().enumerate().filter(|(_, derived)| of_identity(derived)).map(|(i, _)| i).collect(),
@@ -191,8 +188,8 @@ fn same(a: &[Cell], b: &[Cell]) -> bool {
 #[must_use]
 pub fn of_pipeline(pipeline: &Pipeline) -> HashMap<usize, Gold<'_>> {
     let layers = pipeline.layers.iter().filter_map(|layer| match &layer.holds {
-        lakeward_core::pipeline::Holds::FinalWindows { kpi } => Some((*kpi, layer.name.as_str())),
+        lakeward_core::pipeline::Holds::FinalWindows { kpi } => Some(*kpi),
         _ => None,
     });
-    layers.filter_map(|(i, layer)| Some((i, Gold::new(pipeline, pipeline.kpis.get(i)?, layer)))).collect()
+    layers.filter_map(|i| Some((i, Gold::new(pipeline, pipeline.kpis.get(i)?)))).collect()
 }

@@ -19,8 +19,6 @@ pub struct Live {
     pub file: LiveFile,
     /// The entry that added it.
     pub version: Version,
-    /// Hash of the definition by which that entry was decided.
-    pub definition: String,
 }
 
 /// How far a partition has come.
@@ -186,8 +184,8 @@ impl History {
                 }
             }
             for file in &change.added {
-                let (version, definition) = (entry.version, entry.definition.clone());
-                if live.insert(file.path.clone(), Live { file: file.clone(), version, definition }).is_some() {
+                let version = entry.version;
+                if live.insert(file.path.clone(), Live { file: file.clone(), version }).is_some() {
                     report.broken(I1, || format!("entry {version} adds {} a second time", file.path));
                 }
             }

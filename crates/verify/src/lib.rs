@@ -33,7 +33,7 @@ mod window;
 
 use std::collections::BTreeMap;
 
-use lakeward_connect::lake::{Lake, LakeError};
+use lakeward_connect::lake::LakeError;
 use lakeward_connect::log_store::LogStore;
 use lakeward_connect::mart::{Mart, MartError, MartSnapshot};
 use lakeward_core::ids::Version;
