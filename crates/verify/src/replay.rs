@@ -301,3 +301,6 @@ fn expect_reject(record: &Record<'_>, line: &BronzeLine<'_>, refusal: &Refusal, 
         report.broken(I13, || format!("{} has another time in Quarantine than in Bronze", whose()));
     }
 }
+
+#[cfg(test)]
+mod tests;
