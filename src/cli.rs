@@ -43,6 +43,17 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Work everything out anew and compare it with what lake, mart and Kafka hold; exit code 1 if anything is broken
+    Verify {
+        /// Built-in name or file
+        pipeline: String,
+        /// Every value of the mart's rows and the bytes of all state too
+        #[arg(long)]
+        deep: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// What each layer, mart and partition holds
     Status {
         /// Built-in name or file

@@ -62,6 +62,7 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Ledger { pipeline, files, json } => {
                 commands::ledger::ledger(&config, &pipeline, files, json).await
             }
+            Command::Verify { pipeline, deep, json } => commands::verify::verify(&config, &pipeline, deep, json).await,
             Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
             Command::Log(args) => commands::log::log(&config, &args).await,
             Command::Tail(args) => commands::tail::tail(&config, &args).await,

@@ -18,7 +18,7 @@ const FOREIGN: [&str; 4] = ["target", ".git", ".run", "node_modules"];
 
 #[test]
 fn dependencies_point_one_way() {
-    let rules: [(&str, &[&str]); 4] = [
+    let rules: [(&str, &[&str]); 5] = [
         (
             "crates/core",
             &[
@@ -30,11 +30,26 @@ fn dependencies_point_one_way() {
                 "rusqlite",
                 "lakeward-connect",
                 "lakeward-actors",
+                "lakeward-verify",
             ],
         ),
         ("crates/kafka_ffi", &["tokio", "actix", "actix-web", "lakeward-core", "lakeward-connect", "lakeward-actors"]),
-        ("crates/connect", &["actix", "actix-web", "clap", "lakeward-actors"]),
-        ("actors", &["clap", "actix-web", "rdkafka", "hdfs-native", "parquet", "rusqlite", "tokio-postgres", "toml"]),
+        ("crates/connect", &["actix", "actix-web", "clap", "lakeward-actors", "lakeward-verify"]),
+        ("crates/verify", &["actix", "actix-web", "clap", "rdkafka", "parquet", "sqlparser", "lakeward-actors"]),
+        (
+            "actors",
+            &[
+                "clap",
+                "actix-web",
+                "rdkafka",
+                "hdfs-native",
+                "parquet",
+                "rusqlite",
+                "tokio-postgres",
+                "toml",
+                "lakeward-verify",
+            ],
+        ),
     ];
     let mut broken = Vec::new();
     for (krate, forbidden) in rules {
@@ -44,6 +59,22 @@ fn dependencies_point_one_way() {
         );
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// What `verify` may take from the core: what a pipeline means and how things are written down, nothing that decides.
+#[test]
+fn verify_shares_no_decision_with_the_core() {
+    let decides = ["bronze", "decimal", "decode", "dedup", "idle", "json_line", "kpi", "partition_step", "quarantine"];
+    let named = |line: &str| {
+        decides
+            .iter()
+            .chain(&["watermark", "generate"])
+            .any(|module| line.contains(&format!("lakeward_core::{module}")))
+            || line.contains(".evaluate(")
+    };
+    let found = lines_with(&["crates/verify/src"], named);
+    let found: Vec<_> = found.into_iter().filter(|line| !line.contains("/tests.rs:")).collect();
+    assert!(found.is_empty(), "the checker must decide by itself:\n{}", found.join("\n"));
 }
 
 #[test]

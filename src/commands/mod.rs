@@ -11,3 +11,4 @@ pub mod run;
 pub mod status;
 pub mod tail;
 pub mod validate;
+pub mod verify;

@@ -11,6 +11,7 @@ use lakeward_connect::log_store::LogStore;
 use lakeward_connect::mart::{Mart, MartOptions};
 use lakeward_core::log::Fold;
 use lakeward_core::pipeline::Pipeline;
+use lakeward_verify::{Subject, verify};
 
 use super::life::{INSTALMENTS, NAME, RECORDS, record};
 use crate::layers::layer_spec;
@@ -33,10 +34,22 @@ pub async fn judge(memory: &Memory, mart: &Path, pipeline: &Pipeline) {
     assert_eq!(gold(&lake, &fold, pipeline).await, expected.windows(true), "Gold");
     silver(&lake, &fold, pipeline, &expected.kept).await;
     marts(mart, pipeline, &expected).await;
+    verified(&log, mart, pipeline).await;
     let staged = lake.list_recursive(&log.paths().staging_root()).await.unwrap();
     let of_this_life = format!("{}-", fold.claim.0);
     let old: Vec<_> = staged.iter().filter(|e| !e.is_dir && !e.name.starts_with(&of_this_life)).collect();
     assert!(old.is_empty(), "staging of dead lives: {old:?}");
+}
+
+/// The same by the checker that users have, with all that it looks at.
+async fn verified(log: &LogStore, mart: &Path, pipeline: &Pipeline) {
+    let mart = Mart::open(&format!("sqlite://{}", mart.display()), MartOptions::default()).await;
+    let committed = Err("the worlds share a group".to_owned());
+    let subject = Subject { pipeline, log, mart: Some(mart), committed, deep: true };
+    let verified = verify(subject).await.unwrap();
+    assert!(verified.quiet, "the last life ended cleanly");
+    let broken = verified.report.all_broken().map(|i| (i, verified.report.evidence(i).to_vec())).collect::<Vec<_>>();
+    assert!(broken.is_empty(), "{broken:?}");
 }
 
 struct Expected {

@@ -1,5 +1,6 @@
 """What one test works on: a topic, a lake, a mart, a pipeline file and a configuration, under names of its own."""
 
+import json
 import os
 import re
 import secrets
@@ -22,6 +23,8 @@ from recomputation.topic import Past, Topic
 RECOMPUTE = ROOT / "tests" / "recompute.py"
 DEDUP = '[dedup]\nkey = ["OrderID"]\nwithin = "1h"\n'
 PROGRAM_BOUND = 600
+# What `verify` must be able to decide whether or not the owner ended cleanly; of I8 it can say something only if so.
+DECIDED = {f"I{number}" for number in (1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 19, 21, 22, 23)}
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,19 @@ class Bench:
         if done.returncode != 0:
             raise AssertionError(f"not equal to the recomputation, see above\n{done.stderr}")
         assert done.stdout.endswith("\nEQUAL\n")
+        self.assert_verified()
+
+    def assert_verified(self, *arguments):
+        """The program's own checker, which works everything out from the lake, decides all that it can, and nothing is
+        broken."""
+        process = self.begin("verify", "--json", *arguments)
+        code = process.code(PROGRAM_BOUND)
+        assert code == 0, process.log()
+        told = json.loads(process.log().splitlines()[-1])
+        undecided = {one["invariant"]: one["why"] for one in told["invariants"] if one["verdict"] != "holds"}
+        without_mart = {"I7"} if self.mart_url == "none" else set()
+        missing = {name: why for name, why in undecided.items() if name in DECIDED - without_mart}
+        assert not missing, missing
 
     def assert_ledger_closed(self):
         code, output = self.command("ledger")

@@ -12,6 +12,7 @@ mod outcome;
 mod plan;
 mod postgres;
 mod shape;
+mod snapshot;
 mod sqlite;
 mod steps;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use error::MartError;
 pub use outcome::*;
 pub use plan::MartContext;
 pub use postgres::PostgresMart;
+pub use snapshot::{Fences, HeldKpiFence, MartSnapshot, MartValue, TableScan};
 pub use sqlite::SqliteMart;
 pub use twin::{MartCall, MartFaults, MartScript, MartTwin};
 
@@ -165,6 +167,13 @@ impl Mart {
             return Err(MartError::Config(message));
         }
         each!(self, mart => mart.newest(&context, table, n).await)
+    }
+
+    /// The mart at this moment, for checking it: fences of the given log and, from the same moment, rows.
+    pub async fn snapshot(&self, pipeline: &Pipeline, log_id: &str) -> Result<MartSnapshot, MartError> {
+        let context = MartContext::new(pipeline, log_id, Version(0))?;
+        let (fences, held) = each!(self, mart => mart.snapshot(&context).await)?;
+        Ok(MartSnapshot::new(fences, context, held))
     }
 
     async fn status_for(&self, context: &MartContext) -> Result<MartStatus, MartError> {

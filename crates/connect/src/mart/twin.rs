@@ -16,6 +16,7 @@ use super::{
     Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
     NewestRows, ReignEnd, RowsBatch, RowsOutcome, SqliteMart,
 };
+use super::snapshot::{Fences, Held};
 use crate::lake::Cue;
 
 /// The calls that change something.
@@ -157,6 +158,11 @@ impl MartTwin {
     pub(super) async fn newest(&self, context: &MartContext, table: &str, n: u32) -> Result<NewestRows, MartError> {
         self.alive()?;
         self.inner.newest(context, table, n).await
+    }
+
+    pub(super) async fn snapshot(&self, context: &MartContext) -> Result<(Fences, Held), MartError> {
+        self.alive()?;
+        self.inner.snapshot(context).await
     }
 
     async fn call<T, F>(

@@ -178,8 +178,9 @@ fn token<'a>(raw: &'a str, record: &mut StagedRecord) -> Result<OwnedToken<'a>, 
             Token::Nested(raw)
         }
         _ => {
+            // The payload is no object then (N4), so the code must be one of those that say so: the ledger counts by it.
             serde_json::from_str::<f64>(raw)
-                .map_err(|_| Problem::new(Reason::OutOfRange, format!("{} is beyond a double", shown(raw))))?;
+                .map_err(|_| Problem::new(Reason::NotJson, format!("{} is beyond a double", shown(raw))))?;
             Token::Number(raw)
         }
     }))

@@ -25,6 +25,12 @@ mod time_text;
 mod to_char;
 mod types;
 
+/// The typed tree of an expression: what it means, for whoever evaluates it in another way than this crate does.
+pub mod tree {
+    pub use super::node::{Arithmetic, Comparison, Function, Interval, Kind, Node, TimeField, TrimSide};
+    pub use super::to_char::{Case, Pattern, Piece};
+}
+
 use arrow::array::{ArrayRef, new_null_array};
 
 use node::{Kind, Node};
@@ -118,6 +124,12 @@ impl Expr {
     /// exists. Values that don't fit `ty` fail as rows.
     pub fn cast_to(self, ty: DataType) -> Result<Self, ExprError> {
         Ok(Self { root: promote::cast(self.root, ty)? })
+    }
+
+    /// What it means, as a tree.
+    #[must_use]
+    pub fn tree(&self) -> &tree::Node {
+        &self.root
     }
 
     /// The type of its values; of an expression that needs a type, only that it is a number.

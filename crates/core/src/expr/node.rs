@@ -2,6 +2,7 @@
 //!
 //! Every node knows its type; operands already have the types that their operator works on, so evaluation never
 //! promotes. Constant parts are folded when a node is made, unless folding fails: then the failure belongs to the rows.
+//! Others may walk it, as `expr::tree`: making one is resolution's affair.
 
 use std::sync::Arc;
 
@@ -12,17 +13,17 @@ use crate::types::DataType;
 
 /// A typed expression.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
-    pub(super) ty: DataType,
-    pub(super) nullable: bool,
+pub struct Node {
+    pub kind: Kind,
+    pub ty: DataType,
+    pub nullable: bool,
     /// Character position in the text, from 0.
-    pub(super) at: usize,
+    pub at: usize,
 }
 
 /// What a node does.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub enum Kind {
     /// A column of the scope.
     Column { index: usize, name: Arc<str> },
     /// A typed constant: an array of one value.
@@ -67,7 +68,7 @@ pub(super) enum Kind {
 
 /// The arithmetic operators that have a type of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arithmetic {
+pub enum Arithmetic {
     Add,
     Subtract,
     Multiply,
@@ -77,7 +78,7 @@ pub(super) enum Arithmetic {
 
 /// The comparison operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub enum Comparison {
     Equal,
     NotEqual,
     Less,
@@ -90,15 +91,15 @@ pub(super) enum Comparison {
 
 /// A calendar interval: months and days are added on the calendar, microseconds on the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Interval {
-    pub(super) months: i32,
-    pub(super) days: i32,
-    pub(super) micros: i64,
+pub struct Interval {
+    pub months: i32,
+    pub days: i32,
+    pub micros: i64,
 }
 
 /// The functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Function {
+pub enum Function {
     Extract(TimeField),
     DateTrunc(TimeField),
     ToChar(Arc<[Piece]>),
@@ -116,7 +117,7 @@ pub(super) enum Function {
 
 /// Which end is trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TrimSide {
+pub enum TrimSide {
     Both,
     Leading,
     Trailing,
@@ -124,7 +125,7 @@ pub(super) enum TrimSide {
 
 /// A part of a date or time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimeField {
+pub enum TimeField {
     Year,
     Quarter,
     Month,

@@ -8,7 +8,7 @@ use super::time_text::Moment;
 
 /// A part of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub enum Piece {
     /// Copied.
     Text(String),
     /// A field; `plain` leaves out leading zeros and blanks.
@@ -17,7 +17,7 @@ pub(super) enum Piece {
 
 /// The patterns, without their letters' case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pattern {
+pub enum Pattern {
     Year,
     YearOfCentury,
     IsoYear,
@@ -44,7 +44,7 @@ pub(super) enum Pattern {
 
 /// How a name is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Case {
+pub enum Case {
     Lower,
     Capital,
     Upper,

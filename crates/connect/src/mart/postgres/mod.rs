@@ -8,6 +8,7 @@ mod kpi;
 mod rows;
 mod schema;
 mod session;
+mod snapshot;
 mod staging;
 mod status;
 
@@ -21,6 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use super::snapshot::{Fences, Held};
 use super::{
     Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
     NewestRows, ReignEnd, RowsBatch, RowsOutcome,
@@ -29,6 +31,7 @@ use failure::Failure;
 use session::Sessions;
 #[cfg(test)]
 pub(super) use session::claimant_prefix;
+pub(crate) use snapshot::Moment;
 
 /// A Postgres mart; clones share the connections.
 #[derive(Clone, Debug)]
@@ -139,6 +142,13 @@ impl PostgresMart {
     pub(super) async fn newest(&self, context: &MartContext, table: &str, n: u32) -> Result<NewestRows, MartError> {
         let (sessions, context, table) = (self.sessions.clone(), context.clone(), table.to_owned());
         self.usual("reading its rows", async move { status::newest(&sessions, &context, &table, n).await }).await
+    }
+
+    pub(super) async fn snapshot(&self, context: &MartContext) -> Result<(Fences, Held), MartError> {
+        let (sessions, context) = (self.sessions.clone(), context.clone());
+        let begin = async move { snapshot::begin(&sessions, &context).await };
+        let (fences, client) = self.usual("taking a snapshot", begin).await?;
+        Ok((fences, Held::Postgres(Moment::new(self.clone(), client))))
     }
 
     /// A call of a few statements, given up when the server, or the network, stays silent.

@@ -60,6 +60,7 @@ impl ErrorSink<tokio_postgres::Error> for Refusal {
 
 /// The pool and what its sessions are held to.
 pub(super) struct Sessions {
+    config: Config,
     pool: Pool<Manager>,
     refusal: Refusal,
     options: MartOptions,
@@ -87,12 +88,20 @@ impl Sessions {
             .connection_timeout(options.patience.max(Duration::from_millis(1)))
             .test_on_check_out(false)
             .error_sink(refusal.boxed_clone())
-            .build_unchecked(Manager(PostgresConnectionManager::new(config, NoTls)));
-        Self { pool, refusal, options }
+            .build_unchecked(Manager(PostgresConnectionManager::new(config.clone(), NoTls)));
+        Self { config, pool, refusal, options }
     }
 
     pub fn options(&self) -> &MartOptions {
         &self.options
+    }
+
+    /// A connection outside of the pool, for one long transaction. It ends with its client.
+    pub async fn connect(&self) -> Result<Client, Failure> {
+        let (client, connection) = self.config.connect(NoTls).await?;
+        // Its errors reach the client's calls.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(client)
     }
 
     /// A connection that is not known to be closed.

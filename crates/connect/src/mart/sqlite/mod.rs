@@ -10,6 +10,7 @@ mod holders;
 mod kpi;
 mod rows;
 mod schema;
+mod snapshot;
 mod status;
 mod values;
 
@@ -21,11 +22,13 @@ use lakeward_core::ids::EventTime;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::snapshot::{Fences, Held};
 use super::{
     Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
     NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
+pub(crate) use snapshot::Moment;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -135,6 +138,14 @@ impl SqliteMart {
     pub(super) async fn newest(&self, context: &MartContext, table: &str, n: u32) -> Result<NewestRows, MartError> {
         let (context, table) = (context.clone(), table.to_owned());
         self.call("reading its rows", move |connection| status::newest(connection, &context, &table, n)).await
+    }
+
+    /// The connection stays in a read transaction from here on: it is for nothing else.
+    pub(super) async fn snapshot(&self, context: &MartContext) -> Result<(Fences, Held), MartError> {
+        let context = context.clone();
+        let begin = move |connection: &mut Connection| snapshot::begin(connection, &context);
+        let fences = self.call("taking a snapshot", begin).await?;
+        Ok((fences, Held::Sqlite(Moment::new(self.clone()))))
     }
 
     /// Work in one transaction that holds the write lock from its begin; an error rolls it back.

@@ -1,0 +1,195 @@
+//! Gold's files against the windows that were worked out, entry by entry (I6, I11), and what marts make of them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bytes::Bytes;
+use lakeward_core::ids::Version;
+use lakeward_core::log::Entry;
+use lakeward_core::pipeline::{Derived, Kpi, Pipeline};
+use lakeward_core::types::Column as Declared;
+
+use crate::cell::Cell;
+use crate::eval::eval;
+use crate::history::Live;
+use crate::invariant::Invariant::{I6, I11};
+use crate::report::Report;
+use crate::table::Table;
+use crate::window::Answered;
+
+/// Gold of one KPI.
+pub struct Gold<'p> {
+    kpi: &'p Kpi,
+    columns: Vec<Declared>,
+    row_columns: Vec<Declared>,
+    /// Gold's columns that follow from window and key alone.
+    identity: Vec<usize>,
+    known: HashSet<Vec<u8>>,
+    /// All rows that are final, for the mart.
+    pub finals: Vec<Final>,
+}
+
+/// A final row as the mart must hold it.
+pub struct Final {
+    /// The entry that closed its window.
+    pub version: Version,
+    /// The mart's columns; the time of processing is NULL.
+    pub cells: Vec<Cell>,
+}
+
+/// Rows by what identifies them.
+type ByIdentity = BTreeMap<Vec<u8>, Vec<Vec<Cell>>>;
+
+impl<'p> Gold<'p> {
+    /// Gold of a KPI that has a layer.
+    #[must_use]
+    pub fn new(pipeline: &'p Pipeline, kpi: &'p Kpi) -> Self {
+        // Window start and end, then the keys.
+        let identifying = 2 + kpi.key.len();
+        let of_identity = |derived: &Derived| derived.expr.columns().iter().all(|i| *i < identifying);
+        Self {
+            kpi,
+            columns: kpi.gold.iter().map(|derived| derived.column.clone()).collect(),
+            row_columns: pipeline.row_columns(),
+            identity: kpi.gold.iter().enumerate().filter(|(_, derived)| of_identity(derived)).map(|(i, _)| i).collect(),
+            known: HashSet::new(),
+            finals: Vec::new(),
+        }
+    }
+
+    /// Holds what an entry closed against what was worked out. `files` are those that it added.
+    pub fn compare(&mut self, entry: &Entry, closed: &[Answered], files: Vec<(&Live, Bytes)>, report: &mut Report) {
+        self.compare_item(entry, closed, report);
+        let mut expected = ByIdentity::new();
+        for answered in closed {
+            let scope = answered.scope(self.kpi, &self.row_columns);
+            let row: Vec<Cell> =
+                self.kpi.gold.iter().map(|d| eval(d.expr.tree(), &scope).unwrap_or(Cell::Null)).collect();
+            expected.entry(self.identity_of(&row)).or_default().push(row);
+            let cells = self.final_mart_row(&scope);
+            self.finals.push(Final { version: entry.version, cells });
+        }
+        report.counted(I6, "final rows", closed.len());
+        report.counted(I11, "final rows", closed.len());
+        for (live, bytes) in files {
+            self.compare_file(live, bytes, &mut expected, report);
+        }
+        for row in expected.values().flatten() {
+            report.broken(I6, || format!("entry {}: Gold lacks {}", entry.version, self.shown(row)));
+        }
+    }
+
+    fn compare_file(&mut self, live: &Live, bytes: Bytes, expected: &mut ByIdentity, report: &mut Report) {
+        let path = &live.file.path;
+        let columns = self.columns.clone();
+        let table = Table { columns: &columns, folders: &[], later: &|_| false };
+        table.rows(live, bytes, report, |columns, at, report| {
+            let row: Vec<Cell> = columns.iter().map(|column| column.cell(at)).collect();
+            let identity = self.identity_of(&row);
+            if !self.known.insert(encoded(&row)) {
+                report
+                    .broken(I11, || format!("{path}: {} is final a second time, without a revision", self.shown(&row)));
+            }
+            let rows = expected.get_mut(&identity);
+            match rows.and_then(|rows| {
+                rows.iter().position(|wanted| same(wanted, &row)).or(Some(0)).map(|at| rows.swap_remove(at))
+            }) {
+                None => {
+                    report.broken(I6, || format!("{path}: {} should not be there, or is there twice", self.shown(&row)))
+                }
+                Some(wanted) if !same(&wanted, &row) => {
+                    report.broken(I6, || format!("{path}: {}", self.difference(&wanted, &row)));
+                }
+                Some(_) => {}
+            }
+            if expected.get(&identity).is_some_and(Vec::is_empty) {
+                expected.remove(&identity);
+            }
+        });
+    }
+
+    fn compare_item(&self, entry: &Entry, closed: &[Answered], report: &mut Report) {
+        let item = entry.gold.iter().find(|item| item.kpi == self.kpi.name);
+        let mut windows: Vec<i64> = closed.iter().map(|answered| answered.start).collect();
+        windows.sort_unstable();
+        windows.dedup();
+        let mut told: Vec<i64> = item.map(|item| item.windows.iter().map(|w| w.0).collect()).unwrap_or_default();
+        told.sort_unstable();
+        let name = &self.kpi.name;
+        if told != windows {
+            report.broken(I6, || {
+                format!("entry {}: it closes the windows {told:?} of {name}, recomputed {windows:?}", entry.version)
+            });
+        }
+        let rows = item.map_or(0, |item| item.rows);
+        if usize::try_from(rows) != Ok(closed.len()) {
+            report.broken(I6, || {
+                format!("entry {}: {rows} final rows of {name}, recomputed {}", entry.version, closed.len())
+            });
+        }
+    }
+
+    /// What the mart makes of a final row: from what Gold holds as it is, all else is NULL there.
+    fn final_mart_row(&self, scope: &[Cell]) -> Vec<Cell> {
+        let held = |i: usize| self.kpi.gold.iter().any(|derived| derived.expr.as_column() == Some(i));
+        let scope = scope.iter().enumerate().map(|(i, cell)| if held(i) { cell.clone() } else { Cell::Null });
+        mart_row(self.kpi, scope.collect(), true)
+    }
+
+    fn identity_of(&self, row: &[Cell]) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.identity.iter().filter_map(|&i| row.get(i)).for_each(|cell| cell.encode(&mut out));
+        out
+    }
+
+    fn shown(&self, row: &[Cell]) -> String {
+        let part =
+            |&i: &usize| Some(format!("{} {}", self.columns.get(i)?.name, row.get(i)?.shown(self.columns.get(i)?.ty)));
+        let parts: Vec<String> = self.identity.iter().filter_map(part).collect();
+        format!("the row of {} with {}", self.kpi.name, parts.join(", "))
+    }
+
+    fn difference(&self, wanted: &[Cell], found: &[Cell]) -> String {
+        format!("{}: {}", self.shown(wanted), differences(&self.columns, wanted, found))
+    }
+}
+
+/// The mart's columns of a row of the window scope.
+#[must_use]
+pub fn mart_row(kpi: &Kpi, mut scope: Vec<Cell>, is_final: bool) -> Vec<Cell> {
+    scope.extend([Cell::Bool(is_final), Cell::Null]);
+    let columns = kpi.mart.as_ref().map_or(&[][..], |mart| &mart.columns);
+    columns.iter().map(|derived| eval(derived.expr.tree(), &scope).unwrap_or(Cell::Null)).collect()
+}
+
+/// The columns in which two rows differ.
+#[must_use]
+pub fn differences(columns: &[Declared], wanted: &[Cell], found: &[Cell]) -> String {
+    let pairs = columns.iter().zip(wanted.iter().zip(found));
+    let differs = pairs
+        .filter(|(_, (wanted, found))| encoded(std::slice::from_ref(wanted)) != encoded(std::slice::from_ref(found)));
+    let shown =
+        differs.map(|(c, (wanted, found))| format!("{} is {}, not {}", c.name, found.shown(c.ty), wanted.shown(c.ty)));
+    shown.take(3).collect::<Vec<_>>().join("; ")
+}
+
+/// Bytes that are equal for equal rows.
+#[must_use]
+pub fn encoded(row: &[Cell]) -> Vec<u8> {
+    let mut out = Vec::new();
+    row.iter().for_each(|cell| cell.encode(&mut out));
+    out
+}
+
+fn same(a: &[Cell], b: &[Cell]) -> bool {
+    encoded(a) == encoded(b)
+}
+
+/// Gold of each KPI that has a layer, by the KPI's number.
+#[must_use]
+pub fn of_pipeline(pipeline: &Pipeline) -> HashMap<usize, Gold<'_>> {
+    let layers = pipeline.layers.iter().filter_map(|layer| match &layer.holds {
+        lakeward_core::pipeline::Holds::FinalWindows { kpi } => Some(*kpi),
+        _ => None,
+    });
+    layers.filter_map(|i| Some((i, Gold::new(pipeline, pipeline.kpis.get(i)?)))).collect()
+}

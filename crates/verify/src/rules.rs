@@ -1,0 +1,169 @@
+//! What a record is by itself, in the protocol's order of decisions: fields, event time, checks, derived columns, keys
+//! and arguments of KPIs. The first thing that is wrong decides.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lakeward_core::pipeline::{EventTimeSource, Kpi, Otherwise, Pipeline};
+use lakeward_core::types::{Column, DataType};
+
+use crate::calendar::DAY;
+use crate::cell::Cell;
+use crate::eval::eval;
+use crate::field::{self, Refusal};
+use crate::line::BronzeLine;
+use crate::object::Members;
+
+/// The largest key, in bytes of its encoding (N3).
+const MOST_KEY_BYTES: usize = 1024;
+
+/// A pipeline's rules, as far as a definition had them.
+pub struct Rules<'p> {
+    /// The definition of today.
+    pub pipeline: &'p Pipeline,
+    /// Fields and derived columns.
+    pub columns: Vec<Column>,
+    /// Fields that the definition in force knows; the others are NULL.
+    pub known_fields: Vec<bool>,
+    /// KPIs that the definition in force knows.
+    pub known_kpis: Vec<bool>,
+    by_name: HashMap<&'p str, usize>,
+}
+
+/// What a record with a payload is.
+pub enum Fate {
+    /// It belongs in Quarantine.
+    Refused(Refusal),
+    /// A check leaves it out: the check's index, the event time.
+    Filtered(usize, i64),
+    /// It is a row.
+    Row(Row),
+}
+
+/// A row that passed the checks.
+pub struct Row {
+    /// Fields and derived columns.
+    pub cells: Vec<Cell>,
+    /// Event time in microseconds.
+    pub time: i64,
+    /// Per KPI the key's texts and the measures' arguments; `None` for a KPI that is not known yet.
+    pub inputs: Vec<Option<KpiInput>>,
+}
+
+/// What a row brings to a KPI.
+pub struct KpiInput {
+    /// The key, NULL replaced.
+    pub key: Vec<String>,
+    /// Per measure its argument; NULL also for `count(*)`.
+    pub args: Vec<Cell>,
+}
+
+impl<'p> Rules<'p> {
+    /// All of a pipeline's rules.
+    #[must_use]
+    pub fn new(pipeline: &'p Pipeline) -> Self {
+        Self {
+            pipeline,
+            columns: pipeline.row_columns(),
+            known_fields: vec![true; pipeline.fields.len()],
+            known_kpis: vec![true; pipeline.kpis.len()],
+            by_name: pipeline.fields.iter().enumerate().map(|(i, field)| (field.name.as_str(), i)).collect(),
+        }
+    }
+
+    /// Goes on with only these fields and KPIs; answers the KPIs that are new by it.
+    pub fn decide_by(&mut self, fields: &BTreeSet<String>, kpis: &BTreeSet<String>) -> Vec<usize> {
+        let before = std::mem::take(&mut self.known_kpis);
+        self.known_fields = self.pipeline.fields.iter().map(|field| fields.contains(&field.name)).collect();
+        self.known_kpis = self.pipeline.kpis.iter().map(|kpi| kpis.contains(&kpi.name)).collect();
+        let new = before.iter().zip(&self.known_kpis).enumerate().filter(|(_, (was, is))| !**was && **is);
+        new.map(|(i, _)| i).collect()
+    }
+
+    /// Decides a record that is a JSON object. `told` is the reason that Quarantine gives for it, if it is there: what
+    /// was too far ahead of a clock (FUTURE), and which Kafka times no calendar holds, is taken from it (T4).
+    #[must_use]
+    pub fn judge(&self, line: &BronzeLine<'_>, members: &Members<'_>, told: Option<&str>) -> Fate {
+        let decided = self.decode(members).and_then(|cells| Ok((self.time(line, &cells, told)?, cells)));
+        match decided {
+            Ok((time, cells)) => self.checked(cells, time),
+            Err(refusal) => Fate::Refused(refusal),
+        }
+    }
+
+    fn decode(&self, members: &Members<'_>) -> Result<Vec<Cell>, Refusal> {
+        let fields = &self.pipeline.fields;
+        let mut raw: Vec<Option<&str>> = vec![None; fields.len()];
+        for (name, value) in members {
+            let slot = self.by_name.get(name.as_ref()).and_then(|at| raw.get_mut(*at));
+            if let Some(slot) = slot {
+                *slot = Some(value.get());
+            }
+        }
+        let mut cells = Vec::with_capacity(self.columns.len());
+        for ((field, raw), known) in fields.iter().zip(raw).zip(&self.known_fields) {
+            cells.push(if *known { field::cell(field, raw)? } else { Cell::Null });
+        }
+        Ok(cells)
+    }
+
+    fn time(&self, line: &BronzeLine<'_>, cells: &[Cell], told: Option<&str>) -> Result<i64, Refusal> {
+        let plain = |reason| Refusal { reason, field: None };
+        let time = match self.pipeline.time.event_time {
+            EventTimeSource::Kafka => line.time.ok_or_else(|| {
+                plain(match told {
+                    Some("FUTURE") => "FUTURE",
+                    Some("OUT_OF_RANGE") => "OUT_OF_RANGE",
+                    _ => "NO_TIMESTAMP",
+                })
+            }),
+            EventTimeSource::Field(index) => {
+                let field = self.pipeline.fields.get(index);
+                match (cells.get(index), field.map(|field| field.ty)) {
+                    (Some(Cell::Int(days)), Some(DataType::Date)) => Ok(days * DAY),
+                    (Some(Cell::Int(micros)), _) => Ok(*micros),
+                    _ => Err(Refusal::of("NO_TIMESTAMP", field.map_or("", |field| &field.name))),
+                }
+            }
+        }?;
+        if told == Some("FUTURE") { Err(plain("FUTURE")) } else { Ok(time) }
+    }
+
+    fn checked(&self, mut cells: Vec<Cell>, time: i64) -> Fate {
+        for (index, check) in self.pipeline.checks.iter().enumerate() {
+            match (eval(check.expr.tree(), &cells), check.otherwise) {
+                (Ok(Cell::Bool(true)), _) => {}
+                (Err(_), _) => return Fate::Refused(Refusal::of("OVERFLOW", &check.name)),
+                (Ok(_), Otherwise::Filter) => return Fate::Filtered(index, time),
+                (Ok(_), Otherwise::Quarantine) => return Fate::Refused(Refusal::of("CHECK", &check.name)),
+            }
+        }
+        for derived in &self.pipeline.derived {
+            match eval(derived.expr.tree(), &cells) {
+                Ok(cell) => cells.push(cell),
+                Err(_) => return Fate::Refused(Refusal::of("OVERFLOW", &derived.column.name)),
+            }
+        }
+        let kpis = self.pipeline.kpis.iter().zip(&self.known_kpis);
+        let inputs = kpis.map(|(kpi, known)| known.then(|| self.input(kpi, &cells)).transpose());
+        match inputs.collect() {
+            Ok(inputs) => Fate::Row(Row { cells, time, inputs }),
+            Err(refusal) => Fate::Refused(refusal),
+        }
+    }
+
+    fn input(&self, kpi: &Kpi, cells: &[Cell]) -> Result<KpiInput, Refusal> {
+        let part = |&i: &usize| {
+            let text = cells.get(i).zip(self.columns.get(i)).and_then(|(cell, column)| cell.key_text(column.ty));
+            text.unwrap_or_else(|| kpi.null_key.clone())
+        };
+        let key: Vec<String> = kpi.key.iter().map(part).collect();
+        if key.iter().map(|text| 4 + text.len()).sum::<usize>() > MOST_KEY_BYTES {
+            return Err(Refusal::of("KEY_TOO_LARGE", &kpi.name));
+        }
+        let arg = |measure: &lakeward_core::pipeline::Measure| match &measure.expr.arg {
+            Some(arg) => eval(arg.tree(), cells).map_err(|_| Refusal::of("OVERFLOW", &measure.name)),
+            None => Ok(Cell::Null),
+        };
+        Ok(KpiInput { key, args: kpi.measures.iter().map(arg).collect::<Result<_, _>>()? })
+    }
+}
