@@ -12,6 +12,7 @@ FAULTS = [
 SECONDS = 30
 
 
+@pytest.mark.alone
 def test_a_fixed_schedule_of_faults_ends_equal(new_bench, seed):
     bench = new_bench(lake="hdfs", **SETTINGS)
     steps = run(bench, Plan(seed, SECONDS, FAULTS))
