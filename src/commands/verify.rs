@@ -1,15 +1,14 @@
 //! `lakeward verify`: reads what the lake, the mart and Kafka hold, works everything out anew by a separate, plain way
 //! and says of each invariant whether it holds, what breaks it, or why it can't be told here. It changes nothing.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use lakeward_connect::kafka::Admin;
+use lakeward_connect::kafka::{Admin, KafkaError};
 use lakeward_connect::lake::Lake;
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::pipeline::Pipeline;
-use lakeward_verify::{Invariant, Report, Subject, Verdict, Verified, VerifyError, verify as verify_all};
+use lakeward_verify::{Committed, Invariant, Report, Subject, Verdict, Verified, VerifyError, verify as verify_all};
 use serde_json::json;
 
 use super::run::{kafka_config, open_mart};
@@ -60,11 +59,16 @@ async fn open_log(config: &Config, pipeline: &Pipeline) -> Result<LogStore, Exit
 }
 
 /// Where the pipeline's group stands in Kafka, or why nobody says it.
-async fn committed_offsets(config: &Config, pipeline: &Pipeline) -> Result<BTreeMap<i32, i64>, String> {
+async fn committed_offsets(config: &Config, pipeline: &Pipeline) -> Result<Committed, String> {
     let kafka = kafka_config(config, pipeline).map_err(|exit| exit.message)?;
     let group = kafka.group();
     let topic = config.kafka.topic.clone().unwrap_or_else(|| pipeline.source.topic.clone());
-    let asked = tokio::task::spawn_blocking(move || Admin::new(&kafka, ASK)?.committed_offsets(&group, &topic)).await;
+    let ask = move || {
+        let admin = Admin::new(&kafka, ASK)?;
+        let offsets = admin.committed_offsets(&group, &topic)?;
+        Ok(Committed { topic_id: admin.topic(&topic)?.id, offsets })
+    };
+    let asked: Result<Result<_, KafkaError>, _> = tokio::task::spawn_blocking(ask).await;
     asked.map_err(|e| e.to_string())?.map_err(|e| format!("Kafka does not say it: {e}"))
 }
 

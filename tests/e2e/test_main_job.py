@@ -65,7 +65,8 @@ def test_actors_are_one_per_partition_key_layer_and_mart_within_their_credits(ne
     assert (counts["row_mart"], counts["kpi_mart"], counts["commit"]) == (1, 2, 1)
     most = max(Counter(actor["kind"] for actor in actors)["kpi"] for actors in seen)
     assert 180 + 30 <= most <= 7 * 5 * 6 + 7 * 5, f"{most} KPI actors; the input has 7 x 5 x 6 and 7 x 5 keys at most"
-    for actor in (actor for actors in seen for actor in actors):
+    # One whose edges are all gone is about to retire.
+    for actor in (actor for actors in seen for actor in actors if actor["credits"]):
         assert actor["queue_peak"] <= actor["credits"], f"more messages than credits: {actor}"
     process.stop()
     bench.once()

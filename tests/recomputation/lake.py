@@ -1,8 +1,10 @@
 """The lake as a plain reader sees it: a local folder, or HDFS over WebHDFS. And the log in it."""
 
+import contextlib
 import hashlib
 import json
 import os
+import stat
 import time
 import urllib.error
 import urllib.parse
@@ -33,8 +35,14 @@ class Folder:
     def files(self, path):
         """{path below the root: length} of every file below `path`; empty where there is no such folder."""
         below = self.root / path
-        found = (file for file in below.rglob("*") if file.is_file())
-        return {file.relative_to(self.root).as_posix(): file.stat().st_size for file in found}
+        found = {}
+        for file in below.rglob("*"):
+            # A temporary file may be gone again.
+            with contextlib.suppress(FileNotFoundError):
+                status = file.stat()
+                if stat.S_ISREG(status.st_mode):
+                    found[file.relative_to(self.root).as_posix()] = status.st_size
+        return found
 
     def put(self, path, body):
         """For tests that spoil a lake: behind Lakeward's back."""

@@ -56,10 +56,18 @@ pub struct Subject<'a> {
     pub log: &'a LogStore,
     /// The mart; `None` where none is configured. An error that opening it gave.
     pub mart: Option<Result<Mart, MartError>>,
-    /// The offsets that the pipeline's group has committed, asked before; or why Kafka did not say.
-    pub committed: Result<BTreeMap<i32, i64>, String>,
+    /// What the pipeline's group has committed, asked before; or why Kafka did not say.
+    pub committed: Result<Committed, String>,
     /// Every value of the mart's rows, and the bytes of all state.
     pub deep: bool,
+}
+
+/// Where a group stands in Kafka.
+pub struct Committed {
+    /// The topic's id, where the brokers keep one.
+    pub topic_id: Option<String>,
+    /// The next offset by partition.
+    pub offsets: BTreeMap<i32, i64>,
 }
 
 /// What came of a verification.
@@ -150,14 +158,20 @@ async fn take_snapshot(
 }
 
 /// The group's offsets are advice, but they never pass the head (I23); when quiet they are there (I8).
-fn kafka_offsets(committed: &Result<BTreeMap<i32, i64>, String>, history: &History, quiet: bool, report: &mut Report) {
+fn kafka_offsets(committed: &Result<Committed, String>, history: &History, quiet: bool, report: &mut Report) {
     let committed = match committed {
         Ok(committed) => committed,
         Err(why) => return report.undecided(I23, why.clone()),
     };
     for (&partition, &incarnation) in &history.incarnations {
-        let to = history.sources.get(&(incarnation, partition)).map_or(0, |reached| reached.to);
-        let told = committed.get(&partition).copied();
+        let reached = history.sources.get(&(incarnation, partition));
+        let known = reached.and_then(|reached| reached.topic_id.as_ref());
+        if known.zip(committed.topic_id.as_ref()).is_some_and(|(known, now)| known != now) {
+            return report
+                .undecided(I23, "the topic was made anew since, and the group's offsets went with the old one");
+        }
+        let to = reached.map_or(0, |reached| reached.to);
+        let told = committed.offsets.get(&partition).copied();
         report.counted(I23, "offsets", 1);
         report.counted(I8, "offsets", 1);
         if told.is_some_and(|offset| offset > to) {

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use lakeward_core::ids::EventTime;
 
+use super::snapshot::{Fences, Held};
 use super::{
     Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
     NewestRows, ReignEnd, RowsBatch, RowsOutcome, SqliteMart,
 };
-use super::snapshot::{Fences, Held};
 use crate::lake::Cue;
 
 /// The calls that change something.
