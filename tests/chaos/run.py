@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from bench import PROGRAM_BOUND
 from orders import Mix, orders, produce
 from program import OPENER, binary, wait_until
 
@@ -252,8 +253,8 @@ def verify(bench):
     assert code == 0, output
     bench.assert_equal()
     if subprocess.run([binary(), "verify", "--help"], capture_output=True).returncode == 0:
-        code, output = bench.command("verify")
-        assert code == 0, output
+        process = bench.begin("verify")
+        assert process.code(PROGRAM_BOUND) == 0, process.log()
 
 
 def tails(world):
