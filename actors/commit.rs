@@ -17,6 +17,7 @@ use lakeward_core::log::{
     StagedState, next_g, render,
 };
 use lakeward_core::pipeline::Pipeline;
+use lakeward_core::watermark::{Standing, floors};
 use tokio::sync::watch;
 
 use crate::attempt::Attempts;
@@ -268,21 +269,13 @@ impl CommitActor {
         if self.finish.is_some() && !all {
             return BTreeMap::new();
         }
-        let states: Vec<(i32, EventTime, i64, bool)> = self
-            .partitions
-            .keys()
-            .filter_map(|p| {
-                let state = self.board.partitions().get(p)?;
-                let idle = all || self.idle.get(p) == Some(&state.position);
-                Some((*p, state.watermark, state.position, idle))
-            })
-            .collect();
-        let facts: Vec<(EventTime, bool)> = states.iter().map(|(_, w, _, idle)| (*w, *idle)).collect();
-        let Some(floor) = lakeward_core::watermark::floor_for_idle(&facts) else { return BTreeMap::new() };
-        let raised = |(p, w, position, idle): &(i32, EventTime, i64, bool)| {
-            (*idle && floor > *w).then_some((*p, (floor, *position)))
+        let standing = |p: &i32| {
+            let state = self.board.partitions().get(p)?;
+            let idle = all || self.idle.get(p) == Some(&state.position);
+            Some(Standing { partition: *p, watermark: state.watermark, position: state.position, idle })
         };
-        states.iter().filter_map(raised).collect()
+        let standing: Vec<Standing> = self.partitions.keys().filter_map(standing).collect();
+        floors(&standing)
     }
 
     fn cut(&mut self, ctx: &mut Context<Self>) {

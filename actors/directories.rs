@@ -135,6 +135,10 @@ async fn follow(
 /// Puts the files of one entry in place. Files that a later entry has removed are skipped.
 async fn roll_entry(log: &LogStore, fold: &Fold, version: Version) -> Result<(), RollError> {
     let (entry, _) = log.entry(version).await?.ok_or(RollError::NoEntry(version))?;
+    // Before the files that hold their rows from now on: some may be out of sight for a moment, none is seen twice (H3).
+    for path in removed(&entry) {
+        log.lake().delete(path).await?;
+    }
     let live = |layer: &str, path: &str| fold.files.get(layer).is_some_and(|files| files.contains(path));
     let added = entry.layers.iter().flat_map(|(layer, change)| {
         change.added.iter().filter(move |file| live(layer, &file.path)).map(|file| (&file.staged, &file.path))
@@ -146,9 +150,6 @@ async fn roll_entry(log: &LogStore, fold: &Fold, version: Version) -> Result<(),
     .buffer_unordered(SIDE_BY_SIDE)
     .try_for_each(|_| async { Ok(()) })
     .await?;
-    for path in removed(&entry) {
-        log.lake().delete(path).await?;
-    }
     Ok(())
 }
 

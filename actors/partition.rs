@@ -15,6 +15,7 @@ use lakeward_core::ids::{Epoch, EventTime, OffsetRange};
 use lakeward_core::log::BarrierFacts;
 use lakeward_core::partition_step::{PartitionStep, StepOutput};
 use lakeward_core::record::RawBatch;
+use lakeward_core::watermark::floor_at;
 
 use crate::commit::CommitMsg;
 use crate::kit::board::PartitionState;
@@ -205,7 +206,7 @@ impl PartitionActor {
             let what = format!("partition {} was cut at {:?} in {:?}", self.seed.partition, cut.epoch, self.seed.epoch);
             return Err(Cause::Failed(what));
         }
-        let floor = cut.floor.filter(|(_, position)| *position == self.seed.position).map(|(floor, _)| floor);
+        let floor = floor_at(self.seed.position, cut.floor);
         let increments = self.increments();
         let barrier = self.seed.step.barrier(floor);
         self.seed.epoch = cut.epoch.next();

@@ -33,6 +33,7 @@ fn dependencies_point_one_way() {
                 "lakeward-verify",
             ],
         ),
+        ("crates/model", &["tokio", "actix", "actix-web", "lakeward-connect", "lakeward-actors"]),
         ("crates/kafka_ffi", &["tokio", "actix", "actix-web", "lakeward-core", "lakeward-connect", "lakeward-actors"]),
         ("crates/connect", &["actix", "actix-web", "clap", "lakeward-actors", "lakeward-verify"]),
         ("crates/verify", &["actix", "actix-web", "clap", "rdkafka", "parquet", "sqlparser", "lakeward-actors"]),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dashmap::DashMap;
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::ledger::Counters;
+use lakeward_core::log::has_caught_up;
 
 /// One partition, as its actor last said.
 #[derive(Clone, Debug)]
@@ -103,9 +104,8 @@ impl Board {
     /// Whether the holder still shows nothing.
     #[must_use]
     pub fn is_held_back(&self, holder: &str) -> bool {
-        let handed = |p: &i32| self.inner.partitions.get(p).map(|state| state.handed);
-        let passed = |(p, offset): (&i32, &i64)| handed(p).is_none_or(|handed| handed >= *offset);
-        self.inner.held_back.get(holder).is_some_and(|until| !until.iter().all(passed))
+        let handed = |p: i32| self.inner.partitions.get(&p).map(|state| state.handed);
+        self.inner.held_back.get(holder).is_some_and(|until| !has_caught_up(&until, handed))
     }
 
     /// Whether all live values are in the mart, but for those that wait for more input.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakeward_core::ids::Version;
 use lakeward_core::log::{
-    CHECKPOINT_EVERY, Entry, EntryError, Fold, FoldError, Found, LogPaths, PipelinePaths, Resolution, entry_hash,
-    is_checkpoint, next_checkpoint, resolve_create,
+    CHECKPOINT_EVERY, Entry, EntryError, Fold, FoldError, Found, LogPaths, PipelinePaths, Resolution, checkpoint_above,
+    entry_hash, is_checkpoint, resolve_create,
 };
 use serde::{Deserialize, Serialize};
 
@@ -216,9 +216,7 @@ impl LogStore {
 
     async fn resolve(&self, version: Version, mine: &Found) -> Result<Resolution, LogError> {
         let found = self.entry(version).await?.map(|(entry, _)| Found::from(&entry));
-        let checkpoint = next_checkpoint(version);
-        let path = self.paths.checkpoint(checkpoint);
-        let above = self.lake.stat(&path).await.map_err(at(&path))?.is_some();
+        let above = checkpoint_above(&self.checkpoints().await?, version);
         Ok(resolve_create(mine, found.as_ref(), above))
     }
 
@@ -265,3 +263,6 @@ fn at(path: &str) -> impl FnOnce(LakeError) -> LogError + use<> {
 fn parse<T: serde::de::DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, LogError> {
     serde_json::from_slice(bytes).map_err(|e| LogError::Damaged { path: path.to_owned(), what: e.to_string() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! A partition's watermark is a function of its records and its floors, never of a clock. G, the minimum over all
 //! partitions, is the only thing that closes windows.
 
+use std::collections::BTreeMap;
+
 use crate::ids::EventTime;
 
 /// The watermark of one partition. It never goes back (I10).
@@ -49,6 +51,34 @@ pub fn floor_for_idle(partitions: &[(EventTime, bool)]) -> Option<EventTime> {
     awake.or_else(|| partitions.iter().map(|(watermark, _)| *watermark).max())
 }
 
+/// A partition as it stands when an epoch is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Kafka partition.
+    pub partition: i32,
+    /// Its watermark.
+    pub watermark: EventTime,
+    /// The next offset to fetch.
+    pub position: i64,
+    /// Whether it is idle at that position.
+    pub idle: bool,
+}
+
+/// The floors that idle partitions get at a cut (T2), each with the position that it holds for.
+#[must_use]
+pub fn floors(partitions: &[Standing]) -> BTreeMap<i32, (EventTime, i64)> {
+    let facts: Vec<(EventTime, bool)> = partitions.iter().map(|p| (p.watermark, p.idle)).collect();
+    let Some(floor) = floor_for_idle(&facts) else { return BTreeMap::new() };
+    let raised = partitions.iter().filter(|p| p.idle && floor > p.watermark);
+    raised.map(|p| (p.partition, (floor, p.position))).collect()
+}
+
+/// The floor that came with a barrier, unless the partition has moved on since it was judged (T2).
+#[must_use]
+pub fn floor_at(position: i64, given: Option<(EventTime, i64)>) -> Option<EventTime> {
+    given.filter(|(_, judged_at)| *judged_at == position).map(|(floor, _)| floor)
+}
+
 /// G after an epoch (E3): the minimum over **all** partitions of the set; without any, and where the minimum would go
 /// back, the previous G.
 #[must_use]
@@ -91,6 +121,14 @@ mod tests {
         ] {
             assert_eq!(floor_for_idle(partitions), expected, "{partitions:?}");
         }
+    }
+
+    #[test]
+    fn only_idle_partitions_get_a_floor_and_only_where_they_were_judged() {
+        let at = |partition, w, idle| Standing { partition, watermark: t(w), position: 7, idle };
+        assert_eq!(floors(&[at(0, 5, false), at(1, 3, true), at(2, 9, true)]), BTreeMap::from([(1, (t(5), 7))]));
+        assert_eq!(floor_at(7, Some((t(5), 7))), Some(t(5)));
+        assert_eq!(floor_at(8, Some((t(5), 7))), None, "it has moved");
     }
 
     #[test]

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use lakeward_core::ids::{EventTime, Version};
+pub use lakeward_core::log::{Coordinates, RowsOutcome};
 use lakeward_core::types::Column;
 
 /// Where the reign of a claim ended for (claim, incarnation, partition): the `to` of the last entry before the next
 /// claim entry, or the head's where no claim followed; 0 for a partition that the log did not know then (F2).
 pub type ReignEnd = Arc<dyn Fn(Version, i32, i32) -> i64 + Send + Sync>;
-
-/// (incarnation, partition)
-pub type Coordinates = (i32, i32);
 
 /// What a claim found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,28 +63,6 @@ pub struct RowsBatch {
     pub to: i64,
     /// The rows: the pipeline's Silver columns in order. May be empty.
     pub rows: RecordBatch,
-}
-
-/// What became of rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum RowsOutcome {
-    /// All are in the mart, once.
-    Applied,
-    /// A greater claim holds the mart: step down. Nothing was changed.
-    Fenced {
-        /// The claim that holds it.
-        claim: Version,
-    },
-    /// The fence is mine but stands elsewhere: go on, or fill, from there. Nothing was changed.
-    At {
-        /// Incarnation of the first batch that did not fit.
-        incarnation: i32,
-        /// Its partition.
-        partition: i32,
-        /// Where its fence stands.
-        next: i64,
-    },
 }
 
 /// Live values of one KPI: absolute, changed keys only, each key once.

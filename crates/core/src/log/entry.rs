@@ -272,3 +272,17 @@ pub enum EntryError {
     #[error("not a log entry: {0}")]
     Malformed(#[from] serde_json::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_a_newer_program_is_not_read_whatever_else_is_in_it() {
+        let refused = |text: &str| Entry::parse(text.as_bytes()).unwrap_err().to_string();
+        let format = ENTRY_FORMAT + 1;
+        assert!(refused(&format!("{{\"format\":{format},\"shape\":\"other\"}}")).starts_with("NEWER_LOG: "));
+        assert!(refused("{\"format\":1,\"requires\":[\"first_windows\",\"tides\"]}").contains("feature tides"));
+        assert!(refused("{\"format\":1}").starts_with("not a log entry"));
+    }
+}

@@ -54,3 +54,98 @@ pub fn base_is_due(state: &[crate::log::StateRef]) -> bool {
     let (count, bytes) = deltas.fold((0, 0), |(n, b), s| (n + 1, b + s.length));
     count > DELTAS && bytes >= base
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::log::{
+        Author, Draft, EntryKind, Member, PipelinePaths, StagedFile, StagedState, StateRef, entry_hash, render,
+        render_first,
+    };
+
+    fn author(claim: u64, attempt: &str) -> Author {
+        let member = Member::default();
+        Author { claim: Version(claim), attempt: attempt.to_owned(), member, definition: "d".to_owned(), now: 0 }
+    }
+
+    fn first() -> Fold {
+        let draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
+        Fold::first(&render_first("l", &draft, &author(0, "a")), "h".to_owned()).unwrap()
+    }
+
+    fn commit(fold: &mut Fold, draft: &Draft, claim: u64, attempt: &str) {
+        let entry = render(fold, draft, &author(claim, attempt));
+        fold.apply(&entry, entry_hash(&entry.to_bytes().unwrap())).unwrap();
+    }
+
+    #[test]
+    fn staging_goes_when_its_files_are_in_place_and_nobody_writes_there_any_more() {
+        let paths = PipelinePaths::new("p").log("l");
+        let mut fold = first();
+        let mut draft = Draft::empty(EntryKind::Epoch);
+        let staged = StagedFile {
+            leaf: String::new(),
+            staged: format!("{}/f.tmp", paths.staging(Version(0), "live")),
+            ext: "parquet".to_owned(),
+            length: 1,
+            checksum: "c".to_owned(),
+            rows: 1,
+            event_times: None,
+            offsets: BTreeMap::new(),
+        };
+        draft.staged.insert("rows".to_owned(), ("rows".to_owned(), vec![staged]));
+        commit(&mut fold, &draft, 0, "live");
+        let folders = ["0-live", "0-dead", "2-open", "foreign"].map(str::to_owned);
+        let removable = |fold: &Fold, done: &[&str]| {
+            removable_staging(fold, &paths, &folders, &done.iter().map(|name| (*name).to_owned()).collect())
+        };
+        assert_eq!(removable(&fold, &[]), [""; 0], "the owner of claim 0 may still write to all of them");
+        assert_eq!(removable(&fold, &["0-live", "0-dead"]), ["0-dead"], "the live file is not in place yet");
+        commit(&mut fold, &Draft::empty(EntryKind::Claim { takes: "all".to_owned() }), 0, "b");
+        assert_eq!(removable(&fold, &[]), ["0-dead"]);
+        fold.rolled = Some(Version(1));
+        assert_eq!(removable(&fold, &[]), ["0-live", "0-dead"]);
+        assert_eq!(removable(&fold, &["2-open"]), ["0-live", "0-dead", "2-open"]);
+    }
+
+    #[test]
+    fn state_goes_two_checkpoints_after_an_entry_has_taken_it_out() {
+        let mut fold = first();
+        let state = |path: &str, base_of| StagedState {
+            path: path.to_owned(),
+            base_of,
+            length: 1,
+            checksum: "c".to_owned(),
+            items: 1,
+        };
+        let mut draft = Draft::empty(EntryKind::Epoch);
+        draft.state = vec![state("delta", None)];
+        commit(&mut fold, &draft, 0, "b");
+        draft.state = vec![state("base", Some(Version(1)))];
+        draft.state_removed = vec!["delta".to_owned()];
+        commit(&mut fold, &draft, 0, "c");
+        assert_eq!(removable_state(&fold, None), [""; 0]);
+        assert_eq!(removable_state(&fold, Some(Version(1))), [""; 0]);
+        assert_eq!(removable_state(&fold, Some(Version(2))), ["delta"]);
+    }
+
+    #[test]
+    fn a_base_is_due_when_more_than_ten_deltas_outweigh_the_last_one() {
+        let object = |base, length| StateRef {
+            path: String::new(),
+            base,
+            upto: Version(0),
+            length,
+            checksum: String::new(),
+            items: 0,
+        };
+        let due = |base: u64, deltas: usize| {
+            let mut state = vec![object(true, base)];
+            state.extend((0..deltas).map(|_| object(false, 10)));
+            base_is_due(&state)
+        };
+        assert!(!due(0, 10) && due(0, 11) && due(110, 11) && !due(111, 11));
+    }
+}

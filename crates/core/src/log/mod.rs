@@ -5,6 +5,7 @@
 
 mod draft;
 mod entry;
+mod fence;
 mod fold;
 mod garbage;
 mod live_files;
@@ -16,6 +17,7 @@ mod take_up;
 
 pub use draft::*;
 pub use entry::*;
+pub use fence::*;
 pub use fold::*;
 pub use garbage::*;
 pub use live_files::*;

@@ -39,8 +39,8 @@ pub enum Resolution {
     Bug,
 }
 
-/// Resolves a create by what is there now (L3). `checkpoint_above` says whether, looked up after the create, the next
-/// checkpoint at or above the version exists (L5).
+/// Resolves a create by what is there now (L3). `checkpoint_above` says whether, looked up after the create, a checkpoint
+/// at or above the version exists (L5).
 pub fn resolve_create(mine: &Found, found: Option<&Found>, checkpoint_above: bool) -> Resolution {
     match found {
         _ if checkpoint_above => Resolution::Stray,
@@ -52,10 +52,11 @@ pub fn resolve_create(mine: &Found, found: Option<&Found>, checkpoint_above: boo
     }
 }
 
-/// The smallest checkpoint version at or above `version` (L5).
+/// Whether a checkpoint stands at or above `version` (L5). Any of them counts, not only the next: one may be missing,
+/// because its writer died first, or because a claim came to stand at that version.
 #[must_use]
-pub fn next_checkpoint(version: Version) -> Version {
-    Version(version.0.div_ceil(CHECKPOINT_EVERY).max(1) * CHECKPOINT_EVERY)
+pub fn checkpoint_above(checkpoints: &[Version], version: Version) -> bool {
+    checkpoints.iter().any(|checkpoint| *checkpoint >= version)
 }
 
 /// Whether a checkpoint is due once `version` is committed.
@@ -84,9 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn the_next_checkpoint_is_at_or_above() {
-        let at = |v| next_checkpoint(Version(v)).0;
-        assert_eq!((at(0), at(1), at(999), at(1000), at(1001)), (1000, 1000, 1000, 1000, 2000));
+    fn any_checkpoint_at_or_above_counts_though_the_next_one_is_missing() {
+        let above = |v| checkpoint_above(&[Version(1000), Version(3000)], Version(v));
+        assert!(above(999) && above(1000) && above(1001) && above(3000) && !above(3001));
+        assert!(!checkpoint_above(&[], Version(0)));
+    }
+
+    #[test]
+    fn checkpoints_are_due_at_multiples() {
         assert!(is_checkpoint(Version(2000)) && !is_checkpoint(Version(0)) && !is_checkpoint(Version(1)));
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::log::take_back;
 use tokio_postgres::Transaction;
 
 use super::super::plan::RowsTable;
@@ -93,9 +94,9 @@ async fn take_row_fences(
         let (incarnation, partition, claim, mut next): (i32, i32, i64, i64) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
         if claim < mine {
-            let end = reign_end(version(claim)?, incarnation, partition);
-            take_back(tx, rows, (incarnation, partition), end).await?;
-            next = next.min(end);
+            let back = take_back(next, reign_end(version(claim)?, incarnation, partition));
+            delete_from(tx, rows, (incarnation, partition), back.rows_from).await?;
+            next = back.next;
             let sql = "UPDATE lakeward_row_fences SET claim = $1, next = $2 \
                        WHERE log_id = $3 AND incarnation = $4 AND partition = $5";
             tx.execute(sql, &[&mine, &next, &log_id, &incarnation, &partition]).await?;
@@ -115,7 +116,7 @@ async fn take_row_fences(
 }
 
 /// Rows at or above what the log committed under the fence's own claim are of an attempt that died.
-async fn take_back(tx: &Transaction<'_>, rows: &RowsTable, at: Coordinates, end: i64) -> Result<(), Failure> {
+async fn delete_from(tx: &Transaction<'_>, rows: &RowsTable, at: Coordinates, end: i64) -> Result<(), Failure> {
     let sql = format!(
         "DELETE FROM {} WHERE {} = $1 AND {} = $2 AND {} >= $3",
         quoted(&rows.table.name),

@@ -2,7 +2,8 @@
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
-use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::ids::EventTime;
+use lakeward_core::log::{KpiStanding, KpiWrite};
 use tokio_postgres::Transaction;
 
 use super::super::plan::KpiTable;
@@ -24,12 +25,16 @@ pub(super) async fn upsert_live(
     let mut session = sessions.take().await?;
     let tx = sessions.begin(&mut session, Some(context), Limit::Usual).await?;
     let fence = fence(&tx, context, table).await?;
-    if fence.claim > context.claim {
-        tx.rollback().await?;
-        session.busy = false;
-        return Ok(LiveOutcome::Fenced { claim: fence.claim });
+    match fence.standing.live(context.claim) {
+        KpiWrite::Fenced { claim } => {
+            tx.rollback().await?;
+            session.busy = false;
+            return Ok(LiveOutcome::Fenced { claim });
+        }
+        KpiWrite::Go | KpiWrite::Done => {}
+        KpiWrite::NotClaimed | KpiWrite::TableLost => return Err(not_claimed(context, table)),
     }
-    let open: BooleanArray = live.window_ends.iter().map(|end| Some(*end > fence.closed_to)).collect();
+    let open: BooleanArray = live.window_ends.iter().map(|end| Some(fence.standing.shows(*end))).collect();
     if open.len() != live.rows.num_rows() {
         return Err(Failure::Broken("live rows and their window ends differ in number".into()));
     }
@@ -59,12 +64,14 @@ pub(super) async fn apply_final(
     let mut session = sessions.take().await?;
     let tx = sessions.begin(&mut session, Some(context), Limit::Usual).await?;
     let fence = fence(&tx, context, table).await?;
-    let settled = if fence.claim > context.claim {
-        Some(FinalOutcome::Fenced { claim: fence.claim })
-    } else if fence.version < rows.above {
-        return Err(Failure::Broken(format!("the table of KPI {} lost entries that had been applied", table.kpi)));
-    } else {
-        (fence.version >= Some(rows.version)).then_some(FinalOutcome::AlreadyApplied)
+    let settled = match fence.standing.finals(context.claim, rows.above, rows.version) {
+        KpiWrite::Go => None,
+        KpiWrite::Done => Some(FinalOutcome::AlreadyApplied),
+        KpiWrite::Fenced { claim } => Some(FinalOutcome::Fenced { claim }),
+        KpiWrite::NotClaimed => return Err(not_claimed(context, table)),
+        KpiWrite::TableLost => {
+            return Err(Failure::Broken(format!("the table of KPI {} lost entries that had been applied", table.kpi)));
+        }
     };
     if let Some(outcome) = settled {
         tx.rollback().await?;
@@ -78,7 +85,7 @@ pub(super) async fn apply_final(
         let staged = staging::stage(&tx, &table.table.name, &table.table.columns, &rows.rows).await?;
         tx.execute(&upsert_statement(table, &staged, true)?, &[]).await?;
     }
-    let closed_to = rows.closed_to.max(fence.closed_to);
+    let closed_to = rows.closed_to.max(fence.standing.closed_to);
     let sql = "UPDATE lakeward_kpi_fences SET version = $3, closed_to = $4 \
                WHERE log_id = $1 AND kpi = $2 AND key_group = -1";
     tx.execute(sql, &[&&*context.log_id, &table.kpi, &number(rows.version)?, &closed_to.0]).await?;
@@ -88,28 +95,29 @@ pub(super) async fn apply_final(
 }
 
 struct Fence {
-    claim: Version,
-    version: Option<Version>,
-    closed_to: EventTime,
+    standing: KpiStanding,
     reflected: std::collections::BTreeMap<i32, i64>,
 }
 
 /// The KPI's fence, locked for this transaction: it will write it, and a shared lock that two transactions wanted to
-/// raise would be a deadlock. Refuses to go on under a claim that was never taken.
+/// raise would be a deadlock.
 async fn fence(tx: &Transaction<'_>, context: &MartContext, table: &KpiTable) -> Result<Fence, Failure> {
     let sql = "SELECT claim, version, closed_to, reflected FROM lakeward_kpi_fences \
                WHERE log_id = $1 AND kpi = $2 AND key_group = -1 FOR UPDATE";
     let row = tx.query_opt(sql, &[&&*context.log_id, &table.kpi]).await?;
-    let unclaimed = || Failure::Broken(format!("KPI {} was not claimed under {}", table.kpi, context.claim));
-    let row = row.ok_or_else(unclaimed)?;
+    let row = row.ok_or_else(|| not_claimed(context, table))?;
     let reflected: String = row.try_get(3)?;
-    let fence = Fence {
+    let standing = KpiStanding {
         claim: version(row.try_get(0)?)?,
         version: row.try_get::<_, Option<i64>>(1)?.map(version).transpose()?,
         closed_to: EventTime(row.try_get(2)?),
-        reflected: serde_json::from_str(&reflected).map_err(|e| Failure::Broken(e.to_string()))?,
     };
-    if fence.claim < context.claim { Err(unclaimed()) } else { Ok(fence) }
+    let reflected = serde_json::from_str(&reflected).map_err(|e| Failure::Broken(e.to_string()))?;
+    Ok(Fence { standing, reflected })
+}
+
+fn not_claimed(context: &MartContext, table: &KpiTable) -> Failure {
+    Failure::Broken(format!("KPI {} was not claimed under {}", table.kpi, context.claim))
 }
 
 /// INSERT … ON CONFLICT from a staged table; whether rows are final is said here, whatever the batch holds. Keys that

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use lakeward_core::ids::EventTime;
+use lakeward_core::log::{FenceStep, judge_steps};
 use tokio_postgres::{GenericClient, Transaction};
 
 use super::super::plan::RowsTable;
-use super::super::steps::{Step, judge, steps};
+use super::super::steps::steps;
 use super::super::{Coordinates, LiveOutcome, MartContext, RowsBatch, RowsOutcome};
 use super::claim::{number, version};
 use super::failure::Failure;
@@ -56,7 +57,7 @@ async fn write(
     context: &MartContext,
     rows: &RowsTable,
     batches: &[RowsBatch],
-    steps: &[Step],
+    steps: &[FenceStep],
 ) -> Result<bool, Failure> {
     let full = batches.iter().filter(|batch| batch.rows.num_rows() > 0);
     let mut parts = Vec::new();
@@ -69,8 +70,8 @@ async fn write(
     if !parts.is_empty() {
         staging::copy(tx, &quoted(&rows.table.name), &rows.table.columns, parts.into_iter()).await?;
     }
-    let column = |of: fn(&Step) -> i32| steps.iter().map(of).collect::<Vec<_>>();
-    let offsets = |of: fn(&Step) -> i64| steps.iter().map(of).collect::<Vec<_>>();
+    let column = |of: fn(&FenceStep) -> i32| steps.iter().map(of).collect::<Vec<_>>();
+    let offsets = |of: fn(&FenceStep) -> i64| steps.iter().map(of).collect::<Vec<_>>();
     let sql = "UPDATE lakeward_row_fences AS fence SET next = step.upto \
                FROM unnest($3::int[], $4::int[], $5::bigint[], $6::bigint[]) AS step (incarnation, part, base, upto) \
                WHERE fence.log_id = $1 AND fence.claim = $2 AND fence.incarnation = step.incarnation \
@@ -108,10 +109,10 @@ async fn fences(
 async fn why_not_moved(
     client: &impl GenericClient,
     context: &MartContext,
-    steps: &[Step],
+    steps: &[FenceStep],
 ) -> Result<RowsOutcome, Failure> {
     let fences = fences(client, context).await?;
-    match judge(steps, &fences, context.claim, |step| step.base) {
+    match judge_steps(steps, &fences, context.claim, |step| step.base) {
         Some(outcome) => outcome.map_err(Failure::Broken),
         None => Err(Failure::Broken("rows above the fence are already in the table: somebody else wrote to it".into())),
     }
@@ -121,14 +122,14 @@ async fn why_not_moved(
 async fn after_unknown_commit(
     sessions: &Sessions,
     context: &MartContext,
-    steps: &[Step],
+    steps: &[FenceStep],
     lost: Failure,
 ) -> Result<RowsOutcome, Failure> {
     let session = sessions.take().await?;
     let fences = fences(&session.client, context).await?;
-    match judge(steps, &fences, context.claim, |step| step.to) {
+    match judge_steps(steps, &fences, context.claim, |step| step.to) {
         None => Ok(RowsOutcome::Applied),
-        Some(_) => match judge(steps, &fences, context.claim, |step| step.base) {
+        Some(_) => match judge_steps(steps, &fences, context.claim, |step| step.base) {
             // Nothing happened: the caller tries again.
             None => Err(lost),
             Some(outcome) => outcome.map_err(Failure::Broken),

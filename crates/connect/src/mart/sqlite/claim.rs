@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::log::take_back;
 use rusqlite::{Transaction, params};
 
 use super::super::plan::RowsTable;
@@ -70,9 +71,9 @@ fn take_row_fences(
     let mut fences = BTreeMap::new();
     for (at, (claim, mut next)) in row_fences(tx, context)? {
         if claim < context.claim {
-            let end = reign_end(claim, at.0, at.1);
-            take_back(tx, rows, at, end)?;
-            next = next.min(end);
+            let back = take_back(next, reign_end(claim, at.0, at.1));
+            delete_from(tx, rows, at, back.rows_from)?;
+            next = back.next;
             let sql = "UPDATE lakeward_row_fences SET claim = ?1, next = ?2 \
                        WHERE log_id = ?3 AND incarnation = ?4 AND partition = ?5";
             tx.execute(sql, params![mine, next, log_id, at.0, at.1])?;
@@ -107,7 +108,7 @@ pub(super) fn row_fences(
 }
 
 /// Rows at or above what the log committed under the fence's own claim are of an attempt that died.
-fn take_back(tx: &Transaction<'_>, rows: &RowsTable, at: Coordinates, end: i64) -> Result<(), Failure> {
+fn delete_from(tx: &Transaction<'_>, rows: &RowsTable, at: Coordinates, end: i64) -> Result<(), Failure> {
     let sql = format!(
         "DELETE FROM {} WHERE {} = ?1 AND {} = ?2 AND {} >= ?3",
         raw(&rows.table),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::RecordBatch;
-use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::ids::EventTime;
+use lakeward_core::log::{KpiStanding, KpiWrite};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::super::plan::KpiTable;
@@ -23,13 +24,15 @@ pub(super) fn upsert_live(
 ) -> Result<LiveOutcome, Failure> {
     let table = context.kpi(kpi)?;
     let fence = fence(tx, context, table)?;
-    if fence.claim > context.claim {
-        return Ok(LiveOutcome::Fenced { claim: fence.claim });
+    match fence.standing.live(context.claim) {
+        KpiWrite::Fenced { claim } => return Ok(LiveOutcome::Fenced { claim }),
+        KpiWrite::Go | KpiWrite::Done => {}
+        KpiWrite::NotClaimed | KpiWrite::TableLost => return Err(not_claimed(context, table)),
     }
     if live.window_ends.len() != live.rows.num_rows() {
         return Err(Failure::Broken("live rows and their window ends differ in number".into()));
     }
-    let open = live.window_ends.iter().enumerate().filter(|(_, end)| **end > fence.closed_to).map(|(row, _)| row);
+    let open = live.window_ends.iter().enumerate().filter(|(_, end)| fence.standing.shows(**end)).map(|(row, _)| row);
     upsert(tx, table, &live.rows, open, false)?;
     let mut offsets = fence.reflected;
     offsets.extend(&live.reflected);
@@ -48,14 +51,14 @@ pub(super) fn apply_final(
 ) -> Result<FinalOutcome, Failure> {
     let table = context.kpi(kpi)?;
     let fence = fence(tx, context, table)?;
-    if fence.claim > context.claim {
-        return Ok(FinalOutcome::Fenced { claim: fence.claim });
-    }
-    if fence.version < rows.above {
-        return Err(Failure::Broken(format!("the table of KPI {} lost entries that had been applied", table.kpi)));
-    }
-    if fence.version >= Some(rows.version) {
-        return Ok(FinalOutcome::AlreadyApplied);
+    match fence.standing.finals(context.claim, rows.above, rows.version) {
+        KpiWrite::Go => {}
+        KpiWrite::Done => return Ok(FinalOutcome::AlreadyApplied),
+        KpiWrite::Fenced { claim } => return Ok(FinalOutcome::Fenced { claim }),
+        KpiWrite::NotClaimed => return Err(not_claimed(context, table)),
+        KpiWrite::TableLost => {
+            return Err(Failure::Broken(format!("the table of KPI {} lost entries that had been applied", table.kpi)));
+        }
     }
     if let Some(windows) = &rows.closed_windows {
         delete_previews(tx, table, windows)?;
@@ -63,7 +66,7 @@ pub(super) fn apply_final(
     for batch in &rows.rows {
         upsert(tx, table, batch, 0..batch.num_rows(), true)?;
     }
-    let closed_to = rows.closed_to.max(fence.closed_to);
+    let closed_to = rows.closed_to.max(fence.standing.closed_to);
     let sql = "UPDATE lakeward_kpi_fences SET version = ?3, closed_to = ?4 \
                WHERE log_id = ?1 AND kpi = ?2 AND key_group = -1";
     tx.execute(sql, params![&*context.log_id, table.kpi, number(rows.version)?, closed_to.0])?;
@@ -71,13 +74,11 @@ pub(super) fn apply_final(
 }
 
 struct Fence {
-    claim: Version,
-    version: Option<Version>,
-    closed_to: EventTime,
+    standing: KpiStanding,
     reflected: BTreeMap<i32, i64>,
 }
 
-/// The KPI's fence. Refuses to go on under a claim that was never taken.
+/// The KPI's fence.
 fn fence(tx: &Transaction<'_>, context: &MartContext, table: &KpiTable) -> Result<Fence, Failure> {
     let sql = "SELECT claim, version, closed_to, reflected FROM lakeward_kpi_fences \
                WHERE log_id = ?1 AND kpi = ?2 AND key_group = -1";
@@ -85,15 +86,17 @@ fn fence(tx: &Transaction<'_>, context: &MartContext, table: &KpiTable) -> Resul
         Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?, row.get(2)?, row.get::<_, String>(3)?))
     };
     let found = tx.query_row(sql, params![&*context.log_id, table.kpi], row).optional()?;
-    let unclaimed = || Failure::Broken(format!("KPI {} was not claimed under {}", table.kpi, context.claim));
-    let (claim, applied, closed_to, offsets) = found.ok_or_else(unclaimed)?;
-    let fence = Fence {
+    let (claim, applied, closed_to, offsets) = found.ok_or_else(|| not_claimed(context, table))?;
+    let standing = KpiStanding {
         claim: version(claim)?,
         version: applied.map(version).transpose()?,
         closed_to: EventTime(closed_to),
-        reflected: reflected(&offsets)?,
     };
-    if fence.claim < context.claim { Err(unclaimed()) } else { Ok(fence) }
+    Ok(Fence { standing, reflected: reflected(&offsets)? })
+}
+
+fn not_claimed(context: &MartContext, table: &KpiTable) -> Failure {
+    Failure::Broken(format!("KPI {} was not claimed under {}", table.kpi, context.claim))
 }
 
 /// Absolute upserts; whether rows are final is said here, whatever the batch holds.

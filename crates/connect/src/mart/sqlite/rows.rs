@@ -1,10 +1,11 @@
 //! Rows in SQLite: inserted ahead of the log, each transaction ending on the fences (F2).
 
 use lakeward_core::ids::EventTime;
+use lakeward_core::log::{FenceStep, judge_steps};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::super::plan::RowsTable;
-use super::super::steps::{Step, judge, steps};
+use super::super::steps::steps;
 use super::super::{LiveOutcome, MartContext, RowsBatch, RowsOutcome};
 use super::claim::{number, row_fences, version};
 use super::failure::Failure;
@@ -31,7 +32,7 @@ pub(super) fn copy_many(
         return Ok(RowsOutcome::Applied);
     }
     tx.rollback()?;
-    match judge(&steps, &row_fences(connection, context)?, context.claim, |step| step.base) {
+    match judge_steps(&steps, &row_fences(connection, context)?, context.claim, |step| step.base) {
         Some(outcome) => outcome.map_err(Failure::Broken),
         None => Err(Failure::Broken("rows above the fence are already in the table: somebody else wrote to it".into())),
     }
@@ -43,7 +44,7 @@ fn write(
     context: &MartContext,
     rows: &RowsTable,
     batches: &[RowsBatch],
-    steps: &[Step],
+    steps: &[FenceStep],
 ) -> Result<bool, Failure> {
     let columns = &rows.table.columns;
     let marks = vec!["?"; columns.len()].join(", ");
