@@ -18,7 +18,7 @@ const FOREIGN: [&str; 4] = ["target", ".git", ".run", "node_modules"];
 
 #[test]
 fn dependencies_point_one_way() {
-    let rules: [(&str, &[&str]); 5] = [
+    let rules: [(&str, &[&str]); 6] = [
         (
             "crates/core",
             &[
