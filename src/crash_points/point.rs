@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lakeward_connect::crash_point::kind_of;
 use lakeward_connect::lake::{Cue, Operation};
 use lakeward_connect::mart::MartCall;
 
@@ -29,28 +30,6 @@ impl Point {
     /// The point of an operation on a path: what the path is for, without ids and numbers.
     pub fn of(operation: Operation, path: &str) -> Self {
         Self::Lake(operation, kind_of(path))
-    }
-}
-
-fn kind_of(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').collect();
-    match parts.as_slice() {
-        ["_lakeward", _, "logs", ..] => "log id".to_owned(),
-        ["_lakeward", _, "definitions", ..] => "definition".to_owned(),
-        ["_lakeward", _, _, "lease"] => "lease".to_owned(),
-        ["_lakeward", _, _, "log", _, _] => "entry".to_owned(),
-        ["_lakeward", _, _, "log", ..] => "folder of entries".to_owned(),
-        ["_lakeward", _, _, "checkpoint", _] => "checkpoint".to_owned(),
-        ["_lakeward", _, _, "checkpoint"] => "folder of checkpoints".to_owned(),
-        ["_lakeward", _, _, "staging"] => "folder of staging".to_owned(),
-        ["_lakeward", _, _, "staging", _] => "staging of an attempt".to_owned(),
-        ["_lakeward", _, _, "staging", _, file] => format!("staged {}", file.split('-').next().unwrap_or_default()),
-        ["_lakeward", _, _, "state", _, file] => format!("state {file}"),
-        ["_lakeward", _, _] => "folder of the log".to_owned(),
-        ["_lakeward", ..] => "other".to_owned(),
-        [layer] => format!("folder {layer}"),
-        [layer, ..] => format!("file of {layer}"),
-        [] => String::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Hands: Kafka, lake stores, Parquet, Postgres, SQLite. Nothing here decides; nothing here knows an actor.
 
+pub mod crash_point;
 pub mod host;
 pub mod kafka;
 pub mod lake;

@@ -30,6 +30,7 @@ pub use self::{
     writer::LakeWriter,
 };
 use self::{hdfs::Hdfs, local::Local, writer::Target};
+use crate::crash_point::Around;
 
 /// A lake. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -90,6 +91,7 @@ impl Lake {
 
     /// Puts `bytes` under `path` if nothing is there. Created means durable.
     pub async fn create_new(&self, path: &str, bytes: Bytes) -> Create {
+        let _around = Around::lake(Operation::Create, path);
         if let Err(error) = path::check(self.store(), path) {
             return Create::Failed(error);
         }
@@ -106,6 +108,7 @@ impl Lake {
 
     /// The bytes under `path`; `None` if there is nothing.
     pub async fn read(&self, path: &str) -> Result<Option<Bytes>, LakeError> {
+        let _around = Around::lake(Operation::Read, path);
         path::check(self.store(), path)?;
         let owned = path.to_owned();
         match &self.0 {
@@ -136,6 +139,7 @@ impl Lake {
 
     /// Length and time of change; `None` if there is nothing.
     pub async fn stat(&self, path: &str) -> Result<Option<Stat>, LakeError> {
+        let _around = Around::lake(Operation::Stat, path);
         path::check(self.store(), path)?;
         let owned = path.to_owned();
         match &self.0 {
@@ -163,6 +167,7 @@ impl Lake {
 
     /// Renames a file without overwriting; makes the parents of `to`. Done means durable.
     pub async fn rename(&self, from: &str, to: &str) -> Rename {
+        let _around = Around::lake(Operation::Rename, from);
         if let Err(error) = path::check(self.store(), from).and_then(|()| path::check(self.store(), to)) {
             return Rename::Unknown(error);
         }
@@ -179,6 +184,7 @@ impl Lake {
 
     /// Removes a file; answers whether there was one.
     pub async fn delete(&self, path: &str) -> Result<bool, LakeError> {
+        let _around = Around::lake(Operation::Delete, path);
         path::check(self.store(), path)?;
         let owned = path.to_owned();
         match &self.0 {
@@ -190,6 +196,7 @@ impl Lake {
 
     /// Removes a folder with all that it holds; answers whether there was one.
     pub async fn delete_dir(&self, path: &str) -> Result<bool, LakeError> {
+        let _around = Around::lake(Operation::Delete, path);
         path::check(self.store(), path)?;
         let owned = path.to_owned();
         match &self.0 {
@@ -202,6 +209,7 @@ impl Lake {
     /// Puts `bytes` under `path`, whatever was there. For hints only, such as the lease: readers see the old or the new
     /// bytes, never a mix, but a power cut may bring the old ones back.
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), LakeError> {
+        let _around = Around::lake(Operation::Put, path);
         path::check(self.store(), path)?;
         let owned = path.to_owned();
         match &self.0 {
@@ -213,6 +221,7 @@ impl Lake {
 
     /// Opens a new file for writing; makes its parents. An error if the name is taken.
     pub async fn writer(&self, path: &str) -> Result<LakeWriter, LakeError> {
+        let _around = Around::lake(Operation::Write, path);
         path::check(self.store(), path)?;
         let owned = path.to_owned();
         let target = match &self.0 {
@@ -225,6 +234,7 @@ impl Lake {
 
     /// XXH3-128 of the file's bytes as 32 hex digits, read in pieces; `None` if there is nothing.
     pub async fn checksum(&self, path: &str) -> Result<Option<String>, LakeError> {
+        let _around = Around::lake(Operation::Read, path);
         path::check(self.store(), path)?;
         let owned = path.to_owned();
         match &self.0 {
@@ -237,6 +247,7 @@ impl Lake {
     /// Takes all files below `dir` away from whoever has them open (HDFS), for good; answers whether all are closed by
     /// now. HDFS needs some seconds for a file with bytes in it: ask again. A local disk has no leases.
     pub async fn recover_leases(&self, dir: &str) -> Result<bool, LakeError> {
+        let _around = Around::lake(Operation::Recover, dir);
         path::check(self.store(), dir)?;
         match &self.0 {
             Store::Hdfs(hdfs) => hdfs.recover_leases(dir).await,
@@ -264,6 +275,7 @@ impl Lake {
     }
 
     async fn entries(&self, dir: &str, recursive: bool) -> Result<Vec<DirEntry>, LakeError> {
+        let _around = Around::lake(Operation::List, dir);
         if !dir.is_empty() {
             path::check(self.store(), dir)?;
         }

@@ -2,7 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Closed, LakeError, blocking, checksum::Checksum, hdfs::HdfsFile, local::LocalFile, memory::MemoryFile};
+use super::{
+    Closed, LakeError, Operation, blocking, checksum::Checksum, hdfs::HdfsFile, local::LocalFile, memory::MemoryFile,
+};
+use crate::crash_point::Around;
 
 /// Small writes are gathered up to this many bytes, so that lines of a small batch don't cost a request each.
 const GATHER: usize = 1 << 20;
@@ -69,6 +72,7 @@ impl LakeWriter {
 
     /// Ends the file; when this answers, bytes and name survive a power cut of the store.
     pub async fn close(mut self) -> Result<Closed, LakeError> {
+        let _around = Around::lake(Operation::Close, &self.path);
         self.flush().await?;
         if self.failed {
             return Err(self.broken());

@@ -1,4 +1,4 @@
-//! Marts for tests: SQLite in a folder always, and a schema of its own in the Postgres that `LAKEWARD_TEST_POSTGRES`
+//! Marts for tests: SQLite in a folder and its twin always, and a schema of its own in the Postgres that `LAKEWARD_TEST_POSTGRES`
 //! names (`postgres://user@host:port/database`). Without it the Postgres half is skipped and says so;
 //! `LAKEWARD_TEST_REQUIRE_SERVERS=1` makes that a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -17,7 +17,7 @@ use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::types::{Column, DataType};
 
 use super::plan::{KpiTable, Plan, RowsTable, Table};
-use super::{Claimed, FinalRows, LiveRows, Mart, MartContext, MartOptions, ReignEnd, RowsBatch};
+use super::{Claimed, FinalRows, LiveRows, Mart, MartContext, MartFaults, MartOptions, MartTwin, ReignEnd, RowsBatch};
 
 pub(super) const MINUTE: i64 = 60_000_000;
 pub(super) const DAY: i64 = 86_400_000_000;
@@ -31,9 +31,10 @@ pub(super) struct Bench {
     _folder: tempfile::TempDir,
 }
 
-/// Runs a test on every kind of mart that there is.
+/// Runs a test on every kind of mart that there is, and on the twin that nobody tells to fail.
 pub(super) async fn on_each_mart(test: impl AsyncFn(&Bench)) {
     test(&sqlite().await).await;
+    test(&twin().await).await;
     on_postgres(test).await;
 }
 
@@ -59,6 +60,14 @@ pub(super) async fn sqlite() -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/mart.db", folder.path().display());
     Bench { mart: open(&url).await, url, pipeline: unique(), _folder: folder }
+}
+
+/// The twin of other tests, as they use it.
+async fn twin() -> Bench {
+    let bench = sqlite().await;
+    let path = bench.url.trim_start_matches("sqlite://");
+    let faults = MartFaults::new(Box::new(|_| None));
+    Bench { mart: Mart::Twin(MartTwin::open(path, &options(), &faults).await.unwrap()), ..bench }
 }
 
 pub(super) async fn open(url: &str) -> Mart {

@@ -32,6 +32,8 @@ pub use snapshot::{Fences, HeldKpiFence, MartSnapshot, MartValue, TableScan};
 pub use sqlite::SqliteMart;
 pub use twin::{MartCall, MartFaults, MartScript, MartTwin};
 
+use crate::crash_point::Around;
+
 /// How a mart is used.
 #[derive(Clone, Debug)]
 pub struct MartOptions {
@@ -101,6 +103,7 @@ impl Mart {
 
     /// The same for the owner of a claim: sessions of older claims don't stand in its way (F5).
     pub async fn prepare_under(&self, context: &MartContext) -> Result<(), MartError> {
+        let _around = Around::mart(MartCall::Prepare);
         each!(self, mart => mart.prepare(context).await)
     }
 
@@ -113,11 +116,13 @@ impl Mart {
         reign_end: ReignEnd,
         partitions: &[(i32, i32, i64)],
     ) -> Result<Claimed, MartError> {
+        let _around = Around::mart(MartCall::Claim);
         each!(self, mart => mart.claim(context, reign_end, partitions).await)
     }
 
     /// Adds the rows of consecutive batches, all or none, and moves their fences from `base` to `to`.
     pub async fn copy_many(&self, context: &MartContext, batches: &[RowsBatch]) -> Result<RowsOutcome, MartError> {
+        let _around = Around::mart(MartCall::Copy);
         each!(self, mart => mart.copy_many(context, batches).await)
     }
 
@@ -128,16 +133,19 @@ impl Mart {
 
     /// Shows live values of a KPI, except where a final row stands or the window is closed.
     pub async fn upsert_live(&self, ctx: &MartContext, kpi: usize, live: LiveRows) -> Result<LiveOutcome, MartError> {
+        let _around = Around::mart(MartCall::Live);
         each!(self, mart => mart.upsert_live(ctx, kpi, live).await)
     }
 
     /// Applies an entry's final rows of a KPI; previews of the windows that it closes go.
     pub async fn apply_final(&self, ctx: &MartContext, kpi: usize, rows: FinalRows) -> Result<FinalOutcome, MartError> {
+        let _around = Around::mart(MartCall::Final);
         each!(self, mart => mart.apply_final(ctx, kpi, rows).await)
     }
 
     /// Retention: deletes rows whose Kafka timestamp is below the boundary.
     pub async fn delete_rows_below(&self, ctx: &MartContext, boundary: EventTime) -> Result<LiveOutcome, MartError> {
+        let _around = Around::mart(MartCall::Delete);
         each!(self, mart => mart.delete_rows_below(ctx, boundary).await)
     }
 

@@ -1,4 +1,4 @@
-//! What every mart must do, on SQLite and, where there is one, on Postgres.
+//! What every mart must do: SQLite, its twin and, where there is one, Postgres.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
