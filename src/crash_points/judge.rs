@@ -13,7 +13,7 @@ use lakeward_core::log::Fold;
 use lakeward_core::pipeline::Pipeline;
 use lakeward_verify::{Subject, verify};
 
-use super::life::{INSTALMENTS, NAME, RECORDS, record};
+use super::life::{NAME, RECORDS, record};
 use crate::layers::layer_spec;
 
 const MANY: u32 = 10_000;
@@ -21,11 +21,11 @@ const MANY: u32 = 10_000;
 /// (partition, offset)
 type At = (i64, i64);
 
-pub async fn judge(memory: &Memory, mart: &Path, pipeline: &Pipeline) {
+pub async fn judge(memory: &Memory, mart: &Path, pipeline: &Pipeline, instalments: i64) {
     let lake = Lake::of_memory(memory);
     let log = LogStore::open_existing(&lake, NAME).await.unwrap().unwrap();
     let fold = log.load().await.unwrap().unwrap();
-    let expected = Expected::new();
+    let expected = Expected::of(instalments);
     counters(&fold, &expected);
     visible_files(&lake, &fold, pipeline).await;
     lines(&lake, &fold, "bronze", &expected.kept).await;
@@ -63,10 +63,10 @@ struct Expected {
 type Windows = BTreeMap<(i64, String), i64>;
 
 impl Expected {
-    fn new() -> Self {
+    fn of(instalments: i64) -> Self {
         let (mut kept, mut bad, mut windows, mut newest_ms) = (BTreeSet::new(), BTreeSet::new(), Windows::new(), 0);
         for (partition, count) in (0..).zip(RECORDS) {
-            for offset in 0..count * INSTALMENTS {
+            for offset in 0..count * instalments {
                 let (time, payload) = record(partition, offset);
                 let Ok(value) = serde_json::from_str::<serde_json::Value>(&payload) else {
                     bad.insert((i64::from(partition), offset));

@@ -12,8 +12,9 @@ use lakeward_actors::kit::{Board, Clock, Gauges};
 use lakeward_actors::owner::OwnerTimes;
 use lakeward_connect::kafka::{Admin, KafkaConfig, MockKafka, Producer};
 use lakeward_connect::lake::{Lake, Memory, Operation};
+use lakeward_connect::log_store::{CreateOutcome, LogStore};
 use lakeward_connect::mart::{Mart, MartFaults, MartOptions, MartTwin};
-use lakeward_core::log::{Accept, Member};
+use lakeward_core::log::{Accept, Author, CHECKPOINT_EVERY, Draft, EntryKind, Member, render};
 use lakeward_core::pipeline::Pipeline;
 use tokio::sync::{mpsc, watch};
 
@@ -28,7 +29,13 @@ pub const PARTITIONS: i32 = 3;
 /// Records per partition of each instalment; the last partition stays empty, so it is idle.
 pub const RECORDS: [i64; 2] = [8, 5];
 /// The next instalment is sent when the last one is committed.
-pub const INSTALMENTS: i64 = 3;
+const INSTALMENTS: i64 = 3;
+/// Instalments of a pipeline's first life before its log has grown old: just few enough that no base is due yet.
+const EARLIER: i64 = 8;
+/// What a world goes on with after that.
+const LATER: i64 = 4;
+/// Claims from here to the next checkpoint, so that a life's claim and first epochs come before it.
+const SHORT_OF_CHECKPOINT: u64 = 4;
 /// Minutes of event time between records.
 pub const BEGIN_MS: i64 = 1_700_000_040_000;
 
@@ -79,6 +86,34 @@ impl Bed {
     }
 }
 
+/// Where a world begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Age {
+    /// With nothing.
+    Young,
+    /// Where one ended that was long, and one that left staged files: the log is about to reach a checkpoint, and the
+    /// state a base.
+    Old,
+}
+
+/// Claims that nobody made anything of, up to shortly before a checkpoint.
+async fn claim_for_nothing(lake: &Lake) {
+    let log = LogStore::open_existing(lake, NAME).await.unwrap().unwrap();
+    let mut fold = log.load().await.unwrap().unwrap();
+    assert!(fold.state.iter().all(|state| !state.base), "a base is written already");
+    while fold.version.0 + SHORT_OF_CHECKPOINT < CHECKPOINT_EVERY {
+        let draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
+        let attempt = format!("{:032x}", fold.version.0);
+        let definition = fold.definition.clone();
+        let author = Author { claim: fold.claim, attempt, member: Member::default(), definition, now: 0 };
+        let entry = render(&fold, &draft, &author);
+        match log.create(&entry, |error| panic!("{error}")).await.unwrap() {
+            CreateOutcome::Committed(hash) => fold.apply(&entry, hash).unwrap(),
+            CreateOutcome::Other(other) => panic!("{other:?}"),
+        }
+    }
+}
+
 /// How a life ended.
 pub enum End {
     /// It was asked to stop and did.
@@ -96,6 +131,8 @@ pub struct World {
     producer: Producer,
     pub memory: Memory,
     folder: tempfile::TempDir,
+    /// How many there will be, and how many are sent.
+    instalments: i64,
     sent: Mutex<i64>,
     /// Requests that arrive in the next life.
     late: Mutex<Option<(Memory, MartFaults)>>,
@@ -111,7 +148,7 @@ struct Connections {
 }
 
 impl World {
-    pub fn new(bed: &Bed) -> Self {
+    pub fn new(bed: &Bed, age: Age) -> Self {
         let topic = format!("things-{}", bed.topics.fetch_add(1, Ordering::Relaxed));
         let name = topic.clone();
         bed.mock.with(move |cluster| cluster.create_topic(&name, PARTITIONS, 1).unwrap());
@@ -119,15 +156,31 @@ impl World {
         let config = KafkaConfig::new(NAME, options.into()).unwrap();
         let producer = Producer::new(&config).unwrap();
         let (_, memory) = Lake::memory();
-        let folder = tempfile::tempdir().unwrap();
-        Self { config, topic, producer, memory, folder, sent: Mutex::new(0), late: Mutex::default() }
+        let (folder, late, sent) = (tempfile::tempdir().unwrap(), Mutex::default(), Mutex::new(0));
+        let young = Self { config, topic, producer, memory, folder, instalments: INSTALMENTS, sent, late };
+        match age {
+            Age::Young => young,
+            Age::Old => young.grow_old(),
+        }
+    }
+
+    fn grow_old(mut self) -> Self {
+        self.instalments = EARLIER - 1;
+        assert!(matches!(self.live(&FaultPlan::none()), End::Stopped));
+        self.instalments = EARLIER;
+        assert!(matches!(self.live(&FaultPlan::dies_before_its_first_epoch()), End::Died));
+        in_a_system(claim_for_nothing(&Lake::of_memory(&self.memory.next_life())));
+        self.instalments += LATER;
+        self
     }
 
     /// A life without a fault, then the judgement; how often each call was made.
     pub fn clean_run(&self) -> BTreeMap<Point, usize> {
         let connections = self.connect(&FaultPlan::none());
         let calls = Arc::clone(&connections.calls);
-        assert!(matches!(self.run(connections, &FaultPlan::none(), false), End::Stopped));
+        if let End::Exit(exit) = self.run(connections, &FaultPlan::none(), false) {
+            panic!("a life without a fault ended itself: {exit}");
+        }
         let calls = calls.lock().unwrap().clone();
         self.finish();
         calls
@@ -157,7 +210,8 @@ impl World {
             Ok(Err(exit)) => panic!("the last life ended with {}: {exit}", exit.code),
             Err(_) => panic!("the last life hangs"),
         }
-        in_a_system(judge::judge(&self.memory.next_life(), &self.mart_file(), &self.pipeline()));
+        let (lake, mart) = (self.memory.next_life(), self.mart_file());
+        in_a_system(judge::judge(&lake, &mart, &self.pipeline(), self.instalments));
     }
 
     /// Runs until all instalments are committed, something ends it, or it dies.
@@ -298,7 +352,7 @@ impl World {
     /// Sends one more instalment; false if all are sent.
     fn send_next(&self) -> bool {
         let mut sent = self.sent.lock().unwrap();
-        if *sent == INSTALMENTS {
+        if *sent == self.instalments {
             return false;
         }
         for (partition, &count) in (0..).zip(&RECORDS) {

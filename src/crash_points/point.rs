@@ -31,6 +31,15 @@ impl Point {
     pub fn of(operation: Operation, path: &str) -> Self {
         Self::Lake(operation, kind_of(path))
     }
+
+    /// Whether the call changes what outlives its caller.
+    pub fn changes(&self) -> bool {
+        use Operation::{Close, Create, Delete, List, Put, Read, Recover, Rename, Stat, Write};
+        match self {
+            Self::Lake(Read | Stat | List | Write | Recover, _) => false,
+            Self::Lake(Create | Rename | Delete | Put | Close, _) | Self::Mart(_) => true,
+        }
+    }
 }
 
 /// What happens at a point.
@@ -55,16 +64,7 @@ pub fn faults_of(point: &Point) -> &'static [Fault] {
         Fault::LateInNextLife,
     ];
     const ASKS: &[Fault] = &[Fault::Cue(DieBefore), Fault::Cue(LostRequest)];
-    match point {
-        Point::Lake(Operation::Read | Operation::Stat | Operation::List | Operation::Write | Operation::Recover, _) => {
-            ASKS
-        }
-        Point::Lake(
-            Operation::Create | Operation::Rename | Operation::Delete | Operation::Put | Operation::Close,
-            _,
-        )
-        | Point::Mart(_) => CHANGES,
-    }
+    if point.changes() { CHANGES } else { ASKS }
 }
 
 /// Which time a call is made.
@@ -99,6 +99,12 @@ impl Plan {
     /// Nothing happens.
     pub fn none() -> Self {
         Self { point: None, occurrence: 0, fault: Fault::Cue(Cue::Full), seen: Arc::default() }
+    }
+
+    /// The process dies with its first epoch staged, before the entry.
+    pub fn dies_before_its_first_epoch() -> Self {
+        let entry = Point::Lake(Operation::Create, "entry".to_owned());
+        Self::new(entry, Occurrence(2), Fault::Cue(Cue::DieBefore))
     }
 
     /// How this call goes.
