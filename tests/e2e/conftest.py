@@ -59,7 +59,7 @@ def seed():
 
 @pytest.fixture(autouse=True)
 def duration(request):
-    """Says how long each test took: all of them together have 15 minutes on two cores, two at a time."""
+    """Says how long each test took: all of them together have 15 minutes on two cores, three at a time."""
     began = time.monotonic()
     yield
     print(f"{request.node.name}: {time.monotonic() - began:.1f} s")
