@@ -11,8 +11,8 @@ use lakeward_connect::host::Process;
 use lakeward_connect::log_store::{CreateOutcome, LogError, LogStore};
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::log::{
-    Author, Draft, Entry, EntryKind, Fold, Lease, Member, NewPartition, TakeOver, TakeOverFacts, render, render_first,
-    take_over,
+    Author, Draft, Entry, EntryKind, Fold, Lease, Member, NewPartition, Occupied, TakeOver, TakeOverFacts, occupied,
+    render, render_first, take_over,
 };
 
 use crate::kit::clock::span;
@@ -69,6 +69,8 @@ pub enum Claimed {
 #[derive(Debug, Default)]
 pub struct LeaseWatch {
     seen: Option<(Lease, Instant)>,
+    /// Whether it has changed since the first look.
+    moved: bool,
 }
 
 impl Owner {
@@ -78,7 +80,10 @@ impl Owner {
         let now = self.clock.steady();
         match (&lease, &watch.seen) {
             (Some(lease), Some((seen, _))) if seen == lease => {}
-            (Some(lease), _) => watch.seen = Some((lease.clone(), now)),
+            (Some(lease), seen) => {
+                watch.moved |= seen.is_some();
+                watch.seen = Some((lease.clone(), now));
+            }
             (None, _) => watch.seen = None,
         }
         let unchanged = watch.seen.as_ref().map_or(Duration::ZERO, |(_, since)| now.duration_since(*since));
@@ -96,6 +101,27 @@ impl Owner {
             min_tenure: self.times.min_tenure,
         };
         Ok(take_over(&facts))
+    }
+
+    /// Whether a process runs the pipeline, as far as its lease tells by now.
+    pub async fn occupied(&self, watch: &mut LeaseWatch, fold: &Fold) -> Result<Occupied, LogError> {
+        let decision = self.look(watch, Some(fold), false).await?;
+        Ok(occupied(decision, watch.moved))
+    }
+
+    /// Appends the log's last entry, which names log `next` (L6), under the claim in force, which is this process's.
+    /// `None`: another process has taken the pipeline over meanwhile.
+    pub async fn end(&self, mut fold: Fold, next: &str, attempt: String) -> Result<Option<Fold>, LogError> {
+        let (claim, definition) = (fold.claim, fold.definition.clone());
+        let author = Author { claim, attempt, member: self.member.clone(), definition, now: self.clock.wall_micros() };
+        let entry = render(&fold, &Draft::empty(EntryKind::Ended { next: next.to_owned() }), &author);
+        match self.log.create(&entry, |error| tracing::warn!(%error, "ending the log")).await? {
+            CreateOutcome::Committed(hash) => {
+                fold.apply(&entry, hash)?;
+                Ok(Some(fold))
+            }
+            CreateOutcome::Other(_) => Ok(None),
+        }
     }
 
     /// Creates the claim entry (O1).

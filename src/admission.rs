@@ -93,7 +93,8 @@ impl Runner {
         };
         let message = format!(
             "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
-             back, or give the changed pipeline another name and other paths and tables. What can be taken up is only \
+             back, or give the changed pipeline another name and other paths and tables, or start over with \
+             `lakeward reset`. What can be taken up is only \
              new: KPIs, fields without \"!\", tables in the mart.",
             changes.join("\n  ")
         );

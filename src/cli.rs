@@ -63,6 +63,8 @@ pub enum Command {
     Log(LogArgs),
     /// Rows of a layer or of a mart's table, as they appear
     Tail(TailArgs),
+    /// Start a pipeline over: end its log and remove what it has put into lake and mart
+    Reset(ResetArgs),
     /// A feed from Kafka to lake and mart in this process, no server needed, with a live view
     Demo(DemoArgs),
     /// Send records of a feed: drawn by its rules, the same for a seed, or from a CSV file
@@ -141,6 +143,19 @@ pub struct TailArgs {
     /// Go on with rows as they come
     #[arg(long)]
     pub follow: bool,
+}
+
+/// Arguments of `reset`.
+#[derive(Clone, Debug, Args)]
+pub struct ResetArgs {
+    /// Built-in name or file, as it ran: its tables are emptied
+    pub pipeline: String,
+    /// Don't ask
+    #[arg(long)]
+    pub yes: bool,
+    /// What goes, as JSON; without --yes nothing does
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `demo`.

@@ -12,6 +12,7 @@ mod feed;
 mod http;
 mod layers;
 mod observe;
+mod reset;
 mod run;
 mod signal;
 mod text;
@@ -65,6 +66,7 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Verify { pipeline, deep, json } => commands::verify::verify(&config, &pipeline, deep, json).await,
             Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
             Command::Log(args) => commands::log::log(&config, &args).await,
+            Command::Reset(args) => commands::reset::reset(&config, &args).await,
             Command::Tail(args) => commands::tail::tail(&config, &args).await,
             Command::Generate(args) => commands::generate::generate(&config, args).await,
             Command::Peek(args) => commands::peek::peek(&config, args).await,

@@ -10,7 +10,7 @@ use lakeward_actors::owner::{Claimed, LeaseWatch, Owner};
 use lakeward_connect::lake::{Create, Lake};
 use lakeward_connect::log_store::{LogError, LogStore};
 use lakeward_core::ids::Version;
-use lakeward_core::log::{Accept, Fold, PipelinePaths, TakeOver};
+use lakeward_core::log::{Accept, Fold, PipelinePaths, ResetStanding, TakeOver, reset_standing};
 use tokio::sync::watch;
 
 use crate::exit::Exit;
@@ -21,6 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Pauses between generations that fail.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// The word of a start that must wait for the end of a reset.
+const UNFINISHED: &str = "RESET_UNFINISHED";
 
 /// What a pipeline is run with.
 pub struct Runner {
@@ -53,6 +56,16 @@ pub struct Summary {
     pub fold: Option<Arc<Fold>>,
 }
 
+/// What came of waiting for a pipeline.
+enum Owned {
+    /// It is ours; the fold's newest entry is the claim.
+    Ours(Box<Fold>),
+    /// A stop came first.
+    Stopped,
+    /// The log has ended: another is in force.
+    LogEnded,
+}
+
 /// How a generation ended.
 enum Ended {
     Cause(Cause),
@@ -65,24 +78,23 @@ enum Ended {
 impl Runner {
     /// Runs until a stop is asked for or something ends the pipeline for good.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<Summary, Exit> {
-        let log = self.open_log().await?;
+        let mut owner = self.owner(self.open_log().await?);
         self.write_definition().await?;
-        let owner = Owner {
-            log: log.clone(),
-            times: self.times,
-            member: self.plan.member.clone(),
-            definition: self.plan.definition.clone(),
-            board: self.plan.board.clone(),
-            clock: self.plan.clock.clone(),
-        };
         let mut pause = BACK_OFF.0;
         let mut first = true;
         loop {
             let owned = self.own(&owner, &mut stop, !first).await;
-            let owned = owned.map_err(|exit| if first { exit } else { exit.while_running() });
-            let Some(fold) = owned? else { return Ok(Summary::default()) };
+            let fold = match owned.map_err(|exit| if first { exit } else { exit.while_running() })? {
+                Owned::Ours(fold) => *fold,
+                Owned::Stopped => return Ok(Summary::default()),
+                Owned::LogEnded => {
+                    let Some(log) = self.next_log(&mut stop).await? else { return Ok(Summary::default()) };
+                    owner = self.owner(log);
+                    continue;
+                }
+            };
             let claim = fold.claim;
-            let ended = self.generation(&owner, &log, fold, &mut stop).await;
+            let ended = self.generation(&owner, &owner.log, fold, &mut stop).await;
             self.plan.board.set_owner(false);
             first = false;
             match ended {
@@ -120,10 +132,45 @@ impl Runner {
         }
     }
 
+    fn owner(&self, log: LogStore) -> Owner {
+        Owner {
+            log,
+            times: self.times,
+            member: self.plan.member.clone(),
+            definition: self.plan.definition.clone(),
+            board: self.plan.board.clone(),
+            clock: self.plan.clock.clone(),
+        }
+    }
+
+    /// The log in force. Where a reset has not cleared the one before yet, none is.
     async fn open_log(&self) -> Result<LogStore, Exit> {
         let new_id = format!("{:032x}", rand::random::<u128>());
-        let open = || LogStore::open(&self.lake, &self.plan.pipeline.name, &new_id);
-        patiently(self.patience, open, "the lake").await
+        let pipeline = &self.plan.pipeline.name;
+        let open = || async {
+            let log = LogStore::open(&self.lake, pipeline, &new_id).await?;
+            let standing = LogStore::standing(&LogStore::all(&self.lake, pipeline).await?).await?;
+            Ok::<_, LogError>((log, reset_standing(&standing)))
+        };
+        match patiently(self.patience, open, "the lake").await? {
+            (_, ResetStanding::Unfinished) => Err(Exit::refused(UNFINISHED, unfinished(pipeline))),
+            (log, _) => Ok(log),
+        }
+    }
+
+    /// The log that follows one that a reset has ended, once that is cleared; `None` if a stop came first.
+    async fn next_log(&self, stop: &mut watch::Receiver<bool>) -> Result<Option<LogStore>, Exit> {
+        tracing::info!(pipeline = self.plan.pipeline.name, "the pipeline was reset; waiting for its next log");
+        loop {
+            match self.open_log().await {
+                Err(exit) if exit.reason == UNFINISHED => wait(stop, LOOK_EVERY).await,
+                Err(exit) => return Err(exit),
+                Ok(log) => return Ok(Some(log)),
+            }
+            if *stop.borrow() {
+                return Ok(None);
+            }
+        }
     }
 
     /// The definition is there before the first entry that carries its hash (L2).
@@ -140,15 +187,15 @@ impl Runner {
         patiently(self.patience, write, "the lake").await
     }
 
-    /// Stands by until this process may take over, and does so. `None` if a stop came first.
-    async fn own(&mut self, owner: &Owner, stop: &mut watch::Receiver<bool>, mine: bool) -> Result<Option<Fold>, Exit> {
+    /// Stands by until this process may take over, and does so.
+    async fn own(&mut self, owner: &Owner, stop: &mut watch::Receiver<bool>, mine: bool) -> Result<Owned, Exit> {
         let mut lease = LeaseWatch::default();
         let mut told = false;
         // A restart of the generation takes over like a stranger, but it need not wait for its own lease (O3).
         let mut forced = self.take_over;
         loop {
             if *stop.borrow() {
-                return Ok(None);
+                return Ok(Owned::Stopped);
             }
             let fold = match owner.log.load().await {
                 Ok(fold) => fold,
@@ -159,12 +206,15 @@ impl Runner {
                 }
                 Err(error) => return Err(Exit::refused("LOG", error.to_string())),
             };
-            let new_kpis = self.check_definition(fold.as_ref()).await?;
             let own_claim = mine && fold.as_ref().is_some_and(|f| f.claim == self.claimed());
             // Who owned and finds a greater claim was fenced, whatever ended its generation first (O2).
             if let Some(greater) = fold.as_ref().map(|f| f.claim).filter(|claim| mine && *claim > self.claimed()) {
                 return Err(Exit::fenced(&self.plan.pipeline.name, greater));
             }
+            if fold.as_ref().is_some_and(|f| f.ended.is_some()) {
+                return Ok(Owned::LogEnded);
+            }
+            let new_kpis = self.check_definition(fold.as_ref()).await?;
             let decision = match owner.look(&mut lease, fold.as_ref(), forced).await {
                 Ok(_) if own_claim => TakeOver::Now,
                 Ok(decision) => decision,
@@ -187,7 +237,7 @@ impl Runner {
                 match owner.claim(fold, entering, attempt).await {
                     Ok(Claimed::Ours(fold)) => {
                         self.took(&fold);
-                        return Ok(Some(*fold));
+                        return Ok(Owned::Ours(fold));
                     }
                     // Another claim won: respect it from now on.
                     Ok(Claimed::NotYet) => forced = false,
@@ -344,6 +394,10 @@ where
 
 async fn wait(stop: &mut watch::Receiver<bool>, pause: Duration) {
     tokio::select! { () = tokio::time::sleep(pause) => {}, _ = stop.changed() => {} }
+}
+
+fn unfinished(pipeline: &str) -> String {
+    format!("a reset of pipeline {pipeline} was cut off; run `lakeward reset` again, it goes on from there")
 }
 
 fn transient(error: &LogError) -> bool {

@@ -203,11 +203,7 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
     Ok(Runner {
         plan,
         lake: lake.clone(),
-        times: OwnerTimes {
-            renew: micros(config.owner.lease_renew),
-            expiry: micros(config.owner.lease_expiry),
-            min_tenure: micros(config.owner.min_tenure),
-        },
+        times: owner_times(config),
         once: args.once,
         close_all: args.close_all,
         take_over: args.take_over,
@@ -216,6 +212,15 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
         stop_bound: config.stop.bound,
         patience,
     })
+}
+
+/// Spans of ownership, as configured.
+pub fn owner_times(config: &Config) -> OwnerTimes {
+    OwnerTimes {
+        renew: micros(config.owner.lease_renew),
+        expiry: micros(config.owner.lease_expiry),
+        min_tenure: micros(config.owner.min_tenure),
+    }
 }
 
 /// Kafka's options: the configured ones, with the brokers.

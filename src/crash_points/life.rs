@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use super::judge;
 use super::point::{Plan as FaultPlan, Point};
 use crate::exit::Exit;
+use crate::reset::Reset;
 use crate::run::Runner;
 use crate::topology::Plan;
 
@@ -172,6 +173,86 @@ impl World {
         in_a_system(claim_for_nothing(&Lake::of_memory(&self.memory.next_life())));
         self.instalments += LATER;
         self
+    }
+
+    /// A world of its own that has come as far as this one; Kafka's topic is the same.
+    pub fn fork(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+        Self {
+            config: self.config.clone(),
+            topic: self.topic.clone(),
+            producer: Producer::new(&self.config).unwrap(),
+            memory: self.memory.copy(),
+            folder,
+            instalments: self.instalments,
+            sent: Mutex::new(*self.sent.lock().unwrap()),
+            late: Mutex::default(),
+        }
+    }
+
+    /// How often each call is made by a reset without a fault.
+    pub fn reset_calls(&self) -> BTreeMap<Point, usize> {
+        let connections = self.connect(&FaultPlan::none());
+        let calls = Arc::clone(&connections.calls);
+        assert!(matches!(self.reset_by(connections, &FaultPlan::none()), End::Stopped));
+        calls.lock().unwrap().clone()
+    }
+
+    /// A reset in which the plan's fault happens.
+    pub fn reset(&self, plan: &FaultPlan) -> End {
+        self.reset_by(self.connect(plan), plan)
+    }
+
+    fn reset_by(&self, mut connections: Connections, plan: &FaultPlan) -> End {
+        let end = in_a_system(async {
+            let life = self.reset_once(&connections.memory, &connections.faults);
+            tokio::pin!(life);
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(()) = connections.happened.recv() => {
+                        if plan.ends_life() {
+                            break End::Died;
+                        }
+                        connections.memory.deliver_late();
+                        connections.faults.deliver_late().await;
+                    }
+                    ended = &mut life => break ended.map_or_else(End::Exit, |()| End::Stopped),
+                    () = tokio::time::sleep(PATIENCE) => panic!("the reset hangs"),
+                }
+            }
+        });
+        connections.memory.die();
+        connections.faults.die();
+        if plan.delivers_in_next_life() {
+            *self.late.lock().unwrap() = Some((connections.memory, connections.faults));
+        }
+        end
+    }
+
+    async fn reset_once(&self, memory: &Memory, faults: &MartFaults) -> Result<(), Exit> {
+        let file = self.mart_file().display().to_string();
+        let mart = MartTwin::open(&file, &MartOptions::default(), faults).await.map(Mart::Twin).unwrap();
+        let reset = self.a_reset(Lake::of_memory(memory), Some(mart));
+        let Some(subject) = reset.find().await? else { return Err(Exit::failed("nothing".to_owned())) };
+        reset.check_mart(&subject).await?;
+        reset.refuse_while_running(&subject).await?;
+        reset.carry_out(subject).await
+    }
+
+    fn a_reset(&self, lake: Lake, mart: Option<Mart>) -> Reset {
+        let times = OwnerTimes { renew: 50_000, expiry: 200_000, min_tenure: 0 };
+        Reset { pipeline: self.pipeline(), lake, mart, times, member: Member::default(), clock: Clock::system() }
+    }
+
+    /// Whether a reset has ended a log and not cleared it.
+    pub fn reset_is_unfinished(&self) -> bool {
+        let reset = self.a_reset(Lake::of_memory(&self.memory.next_life()), None);
+        let subject = in_a_system(async { reset.find().await.unwrap() });
+        subject.is_some_and(|subject| subject.fold.ended.is_some())
     }
 
     /// A life without a fault, then the judgement; how often each call was made.
@@ -341,11 +422,11 @@ impl World {
         }
     }
 
-    fn pipeline(&self) -> Pipeline {
+    pub fn pipeline(&self) -> Pipeline {
         Pipeline::parse(&FEED.replace("TOPIC", &self.topic), "things.toml").unwrap_or_else(|_| panic!("the feed"))
     }
 
-    fn mart_file(&self) -> PathBuf {
+    pub fn mart_file(&self) -> PathBuf {
         self.folder.path().join("mart.db")
     }
 
@@ -407,6 +488,6 @@ pub fn record(partition: i32, offset: i64) -> (i64, String) {
     (time, format!(r#"{{"id":{offset},"colour":"{colour}"}}"#))
 }
 
-fn in_a_system<T>(work: impl Future<Output = T>) -> T {
+pub fn in_a_system<T>(work: impl Future<Output = T>) -> T {
     actix::System::new().block_on(work)
 }

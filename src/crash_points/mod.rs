@@ -13,6 +13,7 @@
 mod judge;
 mod life;
 mod point;
+mod reset;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -48,7 +49,7 @@ fn whatever_happens_at_any_call_every_record_is_in_every_place_once() {
 fn check(bed: &Bed, age: Age, calls: &BTreeMap<Point, usize>) {
     let began = Instant::now();
     let cases = cases(age, calls);
-    let met = run_all(bed, &cases);
+    let met = run_all(&cases, |case| run(bed, case));
     let missed: usize = met.values().map(|counts| counts.missed).sum();
     let seconds = began.elapsed().as_secs_f64();
     eprintln!("{age:?}: {} points, {} cases, {missed} of them not met, {seconds:.0} s", calls.len(), cases.len());
@@ -78,12 +79,12 @@ fn cases(age: Age, calls: &BTreeMap<Point, usize>) -> Vec<Case> {
     cases
 }
 
-fn run_all(bed: &Bed, cases: &[Case]) -> BTreeMap<Point, Counts> {
+fn run_all(cases: &[Case], run: impl Fn(&Case) -> bool + Sync) -> BTreeMap<Point, Counts> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new((Vec::new(), BTreeMap::<Point, Counts>::new()));
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(bed, case)));
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(case)));
             let (failed, counts) = &mut *results.lock().unwrap();
             match outcome {
                 Ok(true) => counts.entry(case.point.clone()).or_default().met += 1,

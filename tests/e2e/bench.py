@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import urllib.parse
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,17 @@ class Bench:
         """Another command about the pipeline, as a process."""
         return self._process([name, self.pipeline, *arguments], {})
 
+    def begin_with(self, name, *arguments, **settings):
+        """The same under other LAKEWARD_* variables."""
+        return self._process([name, self.pipeline, *arguments], settings)
+
+    @contextmanager
+    def running(self):
+        """An owner, for as long as the block takes."""
+        process = self.start()
+        process.wait_for_role("owner", 30)
+        yield process
+
     def definition(self):
         """The pipeline file's content."""
         return tomllib.loads(self.pipeline.read_text())
@@ -150,6 +162,11 @@ class Bench:
         ends = self.ends()
         assert set(committed) == set(ends), f"the group knows partitions {sorted(committed)} of {sorted(ends)}"
         return sum(ends[p] - committed[p] for p in ends)
+
+    def committed_offsets(self):
+        """{partition: offset} of the pipeline's group."""
+        [future] = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(f"lakeward-{self.name}")]).values()
+        return {at.partition: at.offset for at in future.result(30).topic_partitions if at.topic == self.topic}
 
     def ends(self):
         """{partition: end offset}"""

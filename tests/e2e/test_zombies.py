@@ -86,7 +86,8 @@ def everything(bench):
     """{name: digest} of what the log and the layers hold, and of all tables. Staging and the lease are nobody's data."""
     root = bench.log_root()
     scratch = (f"{root}/staging/", f"{root}/state/", f"{root}/lease")
-    files = [path for path in bench.lake.files("") if not path.startswith(scratch) and not path.endswith(".tmp")]
+    files = [path.lstrip("/") for path in bench.lake.files("") if not path.endswith(".tmp")]
+    files = [path for path in files if not path.startswith(scratch)]
     found = {path: hashlib.sha256(bench.lake.read(path)).hexdigest() for path in files}
     with psycopg.connect(bench.mart_url, autocommit=True) as connection:
         tables = connection.execute("select quote_ident(table_name) from information_schema.tables where table_schema = current_schema()")

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakeward_core::ids::Version;
 use lakeward_core::log::{
-    CHECKPOINT_EVERY, Entry, EntryError, Fold, FoldError, Found, LogPaths, PipelinePaths, Resolution, checkpoint_above,
+    Entry, EntryError, Fold, FoldError, Found, LogPaths, LogStanding, PipelinePaths, Resolution, checkpoint_above,
     entry_hash, is_checkpoint, resolve_create,
 };
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 #[derive(Clone, Debug)]
 pub struct LogStore {
     lake: Lake,
+    /// Its place among the pipeline's logs, from 0.
+    number: u32,
+    pipeline: PipelinePaths,
     id: Arc<str>,
     paths: LogPaths,
 }
@@ -87,31 +90,57 @@ const CHECKPOINT_FORMAT: u32 = 1;
 impl LogStore {
     /// Opens the pipeline's newest log, fixing the id of log 0 as `new_id` if there is none (L0).
     pub async fn open(lake: &Lake, pipeline: &str, new_id: &str) -> Result<Self, LogError> {
-        let paths = PipelinePaths::new(pipeline);
-        let mut n = 0;
-        let mut store = Self::fix(lake, &paths, n, new_id).await?;
-        loop {
-            let next = paths.log_id(n + 1);
-            let Some(bytes) = lake.read(&next).await.map_err(at(&next))? else { return Ok(store) };
-            let id: LogIdFile = parse(&next, &bytes)?;
-            let ended = store.load().await?.and_then(|fold| fold.ended.clone());
-            if ended.as_deref() != Some(id.log_id.as_str()) {
-                return Ok(store);
-            }
-            n += 1;
-            store = Self::at(lake, &paths, &id.log_id);
+        match Self::all(lake, pipeline).await?.pop() {
+            Some(newest) => Ok(newest),
+            None => Self::fix(lake, &PipelinePaths::new(pipeline), 0, new_id).await,
         }
     }
 
     /// Opens the newest log for reading; `None` if the pipeline has never run here.
     pub async fn open_existing(lake: &Lake, pipeline: &str) -> Result<Option<Self>, LogError> {
-        let first = PipelinePaths::new(pipeline).log_id(0);
-        match lake.read(&first).await.map_err(at(&first))? {
-            None => Ok(None),
-            Some(bytes) => {
-                let id: LogIdFile = parse(&first, &bytes)?;
-                Self::open(lake, pipeline, &id.log_id).await.map(Some)
+        Ok(Self::all(lake, pipeline).await?.pop())
+    }
+
+    /// The pipeline's logs that count, each but the last ended by an entry that names the next (L0).
+    pub async fn all(lake: &Lake, pipeline: &str) -> Result<Vec<Self>, LogError> {
+        let paths = PipelinePaths::new(pipeline);
+        let mut logs: Vec<Self> = Vec::new();
+        for number in 0.. {
+            let path = paths.log_id(number);
+            let Some(bytes) = lake.read_durable(&path).await.map_err(at(&path))? else { break };
+            let id: LogIdFile = parse(&path, &bytes)?;
+            if let Some(before) = logs.last()
+                && before.load().await?.and_then(|fold| fold.ended).as_deref() != Some(id.log_id.as_str())
+            {
+                break;
             }
+            logs.push(Self::at(lake, &paths, number, &id.log_id));
+        }
+        Ok(logs)
+    }
+
+    /// What each of the logs is good for, for whoever begins or resets one.
+    pub async fn standing(logs: &[Self]) -> Result<Vec<LogStanding>, LogError> {
+        let mut standing = Vec::new();
+        for log in logs {
+            let path = log.paths.cleared();
+            let cleared = log.lake.stat(&path).await.map_err(at(&path))?.is_some();
+            standing.push(LogStanding { begun: log.load().await?.is_some(), cleared });
+        }
+        Ok(standing)
+    }
+
+    /// The log that follows this one once this one has ended: fixes its id, as `new_id` if nobody was quicker (L0).
+    pub async fn fix_next(&self, new_id: &str) -> Result<Self, LogError> {
+        Self::fix(&self.lake, &self.pipeline, self.number + 1, new_id).await
+    }
+
+    /// Says for all time that nothing is left of what this log had put elsewhere.
+    pub async fn mark_cleared(&self) -> Result<(), LogError> {
+        let path = self.paths.cleared();
+        match self.lake.create_new(&path, Bytes::from_static(b"{}")).await {
+            Create::Created | Create::Exists => Ok(()),
+            Create::Unknown(source) | Create::Failed(source) => Err(LogError::Lake { path, source }),
         }
     }
 
@@ -137,6 +166,10 @@ impl LogStore {
     pub async fn load(&self) -> Result<Option<Fold>, LogError> {
         let mut fold = self.newest_checkpoint().await?;
         loop {
+            // Nothing counts behind the last entry (L6).
+            if fold.as_ref().is_some_and(|fold| fold.ended.is_some()) {
+                return Ok(fold);
+            }
             let next = fold.as_ref().map_or(Version(0), |f| f.version.next());
             let Some((entry, hash)) = self.entry(next).await? else { return Ok(fold) };
             match &mut fold {
@@ -148,7 +181,8 @@ impl LogStore {
 
     /// Brings a fold up to the head.
     pub async fn advance(&self, fold: &mut Fold) -> Result<(), LogError> {
-        while let Some((entry, hash)) = self.entry(fold.version.next()).await? {
+        while fold.ended.is_none() {
+            let Some((entry, hash)) = self.entry(fold.version.next()).await? else { break };
             fold.apply(&entry, hash)?;
         }
         Ok(())
@@ -187,9 +221,10 @@ impl LogStore {
         }
     }
 
-    /// Writes the checkpoint of `fold` if one is due at its version (L5).
+    /// Writes the checkpoint of `fold` if one is due at its version (L5). One is due behind a log's last entry too: then
+    /// no create of a sleeper counts any more, wherever entries are removed.
     pub async fn checkpoint(&self, fold: &Fold) -> Result<(), LogError> {
-        if !is_checkpoint(fold.version) {
+        if !is_checkpoint(fold.version) && fold.ended.is_none() {
             return Ok(());
         }
         let path = self.paths.checkpoint(fold.version);
@@ -222,7 +257,6 @@ impl LogStore {
 
     async fn newest_checkpoint(&self) -> Result<Option<Fold>, LogError> {
         let Some(version) = self.checkpoints().await?.pop() else { return Ok(None) };
-        debug_assert!(version.0 % CHECKPOINT_EVERY == 0);
         let path = self.paths.checkpoint(version);
         let bytes = self.lake.read(&path).await.map_err(at(&path))?;
         let bytes = bytes.ok_or_else(|| LogError::Damaged { path: path.clone(), what: "it is gone".to_owned() })?;
@@ -247,11 +281,11 @@ impl LogStore {
         let bytes = lake.read_durable(&path).await.map_err(at(&path))?;
         let bytes = bytes.ok_or_else(|| LogError::Damaged { path: path.clone(), what: "it is gone".to_owned() })?;
         let id: LogIdFile = parse(&path, &bytes)?;
-        Ok(Self::at(lake, paths, &id.log_id))
+        Ok(Self::at(lake, paths, n, &id.log_id))
     }
 
-    fn at(lake: &Lake, paths: &PipelinePaths, id: &str) -> Self {
-        Self { lake: lake.clone(), id: id.into(), paths: paths.log(id) }
+    fn at(lake: &Lake, paths: &PipelinePaths, number: u32, id: &str) -> Self {
+        Self { lake: lake.clone(), number, pipeline: paths.clone(), id: id.into(), paths: paths.log(id) }
     }
 }
 

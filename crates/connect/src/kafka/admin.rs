@@ -162,6 +162,23 @@ impl Admin {
         outcome
     }
 
+    /// Forgets what `group` has committed, in all topics; a group that is not there is forgotten already.
+    ///
+    /// # Errors
+    /// Unreachable; refused; somebody is a member of the group.
+    pub fn forget_group(&self, group: &str) -> Result<(), KafkaError> {
+        const DURING: &str = "deleting the group's offsets";
+        let admin: AdminClient<Context> = self.config.create(&self.config.asking())?;
+        let options = AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout));
+        let answer = futures::executor::block_on(admin.delete_groups(&[group], &options))
+            .map_err(|error| self.explain(DURING, &error))?;
+        match answer.into_iter().next() {
+            Some(Ok(_) | Err((_, Code::GroupIdNotFound))) => Ok(()),
+            Some(Err((_, code))) => Err(self.context().explain_code(DURING, code, code.to_string())),
+            None => Err(KafkaError::Client { during: DURING.to_owned(), reason: "empty answer".to_owned() }),
+        }
+    }
+
     /// The offsets last committed by `group`, for those partitions that have one.
     ///
     /// # Errors

@@ -85,3 +85,31 @@ async fn who_opens_a_log_second_uses_the_id_of_the_first_and_a_later_log_counts_
 async fn fold_of(store: &LogStore) -> Fold {
     store.load().await.unwrap().unwrap()
 }
+
+#[tokio::test]
+async fn behind_the_end_nothing_counts_and_the_sleepers_create_does_not_though_its_entry_is_gone() {
+    let (store, mut fold) = begun().await;
+    let sleeper = fold.clone();
+    assert_eq!(LogStore::standing(&[store.clone()]).await.unwrap(), [LogStanding { begun: true, cleared: false }]);
+    let next = store.fix_next("two").await.unwrap();
+    for draft in [claim(), Draft::empty(EntryKind::Ended { next: next.id().to_owned() })] {
+        let entry = render(&fold, &draft, &author(fold.claim.0, &fold.version.to_string()));
+        let CreateOutcome::Committed(hash) = created(&store, &entry).await else { panic!("not committed") };
+        fold.apply(&entry, hash).unwrap();
+    }
+    store.checkpoint(&fold).await.unwrap();
+    remove_entry(&store, 0).await;
+    remove_entry(&store, 1).await;
+    let stray = render(&sleeper, &Draft::empty(EntryKind::Epoch), &author(0, "sleeper"));
+    let outcome = created(&store, &stray).await;
+    assert!(matches!(outcome, CreateOutcome::Other(Resolution::Stray)), "{outcome:?}");
+    assert_eq!(store.load().await.unwrap().unwrap().ended.as_deref(), Some("two"));
+    let behind = Entry { version: Version(3), ..stray };
+    let _ = store.lake().create_new(&store.paths().entry(Version(3)), behind.to_bytes().unwrap().into()).await;
+    assert_eq!(store.load().await.unwrap().unwrap().version, Version(2), "nothing is read behind the last entry");
+    let logs = LogStore::all(store.lake(), "p").await.unwrap();
+    assert_eq!(logs.iter().map(LogStore::id).collect::<Vec<_>>(), ["one", "two"]);
+    store.mark_cleared().await.unwrap();
+    let cleared = LogStanding { begun: true, cleared: true };
+    assert_eq!(LogStore::standing(&logs).await.unwrap(), [cleared, LogStanding { begun: false, cleared: false }]);
+}

@@ -149,10 +149,11 @@ impl Mart {
         each!(self, mart => mart.delete_rows_below(ctx, boundary).await)
     }
 
-    /// Empties the pipeline's tables and forgets its fences and claim, of whatever log: for a reset, once the old log
-    /// has ended.
-    pub async fn clear(&self, pipeline: &Pipeline) -> Result<(), MartError> {
-        self.clear_for(&MartContext::new(pipeline, "", Version(0))?).await
+    /// For a reset, once the logs `past` have ended: empties the pipeline's tables and gives the mart to log `next`, in
+    /// one transaction, if one of them holds it. A mart that nobody holds only changes hands; one that `next` holds stays
+    /// as it is; any other is refused (`OTHER_LOG`). From then on owners of past logs change nothing here (I9).
+    pub async fn hand_over(&self, pipeline: &Pipeline, past: &[String], next: &str) -> Result<(), MartError> {
+        self.hand_over_for(&MartContext::new(pipeline, next, Version(0))?, past).await
     }
 
     /// What the mart holds of the pipeline; missing tables are left out.
@@ -192,7 +193,8 @@ impl Mart {
         each!(self, mart => mart.holding(context).await)
     }
 
-    async fn clear_for(&self, context: &MartContext) -> Result<(), MartError> {
-        each!(self, mart => mart.clear(context).await)
+    async fn hand_over_for(&self, context: &MartContext, past: &[String]) -> Result<(), MartError> {
+        let _around = Around::mart(MartCall::HandOver);
+        each!(self, mart => mart.hand_over(context, past).await)
     }
 }

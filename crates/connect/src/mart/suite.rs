@@ -243,10 +243,53 @@ async fn rows_of_unknown_origin_and_other_logs_are_refused() {
         let error = bench.mart.prepare_under(&stranger).await.unwrap_err();
         assert_eq!(error.code(), "MART_SCHEMA");
         assert!(error.to_string().contains("where they come from"), "{error}");
-        bench.mart.clear_for(&context).await.unwrap();
+        bench.mart.hand_over_for(&other, &[LOG.to_owned()]).await.unwrap();
         bench.mart.prepare_under(&other).await.unwrap();
         let _held = bench.mart.claim(&other, ends(0), &[]).await.unwrap();
         assert!(bench.rows().await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mart_is_handed_over_once_and_past_owners_change_nothing_in_it() {
+    on_each_mart(async |bench| {
+        let (old, _) = bench.claimed(7, 0).await;
+        assert_eq!(bench.mart.copy_rows(&old, rows(0, 0, 3, "old")).await.unwrap(), RowsOutcome::Applied);
+        let entry = finals(0, 3, &[(0, "red", 1)], &[0]);
+        assert_eq!(bench.mart.apply_final(&old, 0, entry).await.unwrap(), FinalOutcome::Applied);
+        let (past, next) = ([LOG.to_owned()], bench.of("log-b", 0));
+        bench.mart.hand_over_for(&next, &past).await.unwrap();
+        assert!(bench.rows().await.is_empty() && bench.kpi().await.is_empty());
+        // The old owner thaws: it has no fence to move, and can't claim.
+        assert!(bench.mart.copy_rows(&old, rows(0, 3, 4, "old")).await.is_err());
+        assert!(bench.mart.upsert_live(&old, 0, live(0, &[(60_000_000, "red", 1)], 3)).await.is_err());
+        assert!(bench.mart.apply_final(&old, 0, finals(0, 4, &[(0, "red", 1)], &[0])).await.is_err());
+        assert!(bench.mart.delete_rows_below(&old, EventTime(DAY)).await.is_err());
+        assert_eq!(bench.mart.claim(&old, ends(0), &[(0, 0, 0)]).await.unwrap_err().code(), "OTHER_LOG");
+        assert_eq!(bench.mart.prepare_under(&old).await.unwrap_err().code(), "OTHER_LOG");
+        assert!(bench.rows().await.is_empty() && bench.kpi().await.is_empty());
+        // The next log's owner is at work when the reset is repeated, or thaws.
+        bench.mart.prepare_under(&next).await.unwrap();
+        let (fences, _) = held(bench.mart.claim(&next, ends(0), &[(0, 0, 0)]).await.unwrap());
+        assert_eq!(fences, [((0, 0), 0)].into());
+        assert_eq!(bench.mart.copy_rows(&next, rows(0, 0, 1, "new")).await.unwrap(), RowsOutcome::Applied);
+        bench.mart.hand_over_for(&next, &past).await.unwrap();
+        assert_eq!(bench.rows().await, ["0|0|new"]);
+        assert_eq!(bench.mart.copy_rows(&next, rows(0, 1, 2, "new")).await.unwrap(), RowsOutcome::Applied);
+        // A mart that neither of them holds is not theirs.
+        let stranger = bench.of("log-x", 0);
+        assert_eq!(bench.mart.hand_over_for(&stranger, &past).await.unwrap_err().code(), "OTHER_LOG");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mart_that_nobody_holds_is_closed_to_past_owners_by_the_hand_over() {
+    on_each_mart(async |bench| {
+        bench.mart.hand_over_for(&bench.of("log-b", 0), &[LOG.to_owned()]).await.unwrap();
+        assert_eq!(bench.mart.prepare_under(&bench.under(1)).await.unwrap_err().code(), "OTHER_LOG");
+        bench.mart.prepare_under(&bench.of("log-b", 0)).await.unwrap();
     })
     .await;
 }

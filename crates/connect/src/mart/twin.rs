@@ -34,6 +34,8 @@ pub enum MartCall {
     Final,
     /// `delete_rows_below`
     Delete,
+    /// `hand_over`
+    HandOver,
 }
 
 /// Decides how a call goes.
@@ -140,9 +142,9 @@ impl MartTwin {
         self.call(MartCall::Delete, move |mart| async move { mart.delete_rows_below(&ctx, to).await }).await
     }
 
-    pub(super) async fn clear(&self, context: &MartContext) -> Result<(), MartError> {
-        self.alive()?;
-        self.inner.clear(context).await
+    pub(super) async fn hand_over(&self, ctx: &MartContext, past: &[String]) -> Result<(), MartError> {
+        let (ctx, past) = (ctx.clone(), past.to_vec());
+        self.call(MartCall::HandOver, move |mart| async move { mart.hand_over(&ctx, &past).await }).await
     }
 
     pub(super) async fn status(&self, context: &MartContext) -> Result<MartStatus, MartError> {

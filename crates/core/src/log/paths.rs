@@ -81,6 +81,18 @@ impl LogPaths {
         format!("{}/lease", self.root)
     }
 
+    /// There once a reset has cleared all that the log had put into the lake and the mart (L6).
+    #[must_use]
+    pub fn cleared(&self) -> String {
+        format!("{}/cleared", self.root)
+    }
+
+    /// Folder of the folders of entries.
+    #[must_use]
+    pub fn entries_root(&self) -> String {
+        format!("{}/log", self.root)
+    }
+
     /// Every folder in which something is created or replaced while `head` is the newest entry: where a process that
     /// dies may leave a temporary file.
     #[must_use]

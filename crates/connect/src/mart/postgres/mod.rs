@@ -4,6 +4,7 @@
 mod binary;
 mod claim;
 mod failure;
+mod hand_over;
 mod kpi;
 mod rows;
 mod schema;
@@ -124,9 +125,11 @@ impl PostgresMart {
         self.run("deleting old rows", None, delete).await
     }
 
-    pub(super) async fn clear(&self, context: &MartContext) -> Result<(), MartError> {
-        let (sessions, context) = (self.sessions.clone(), context.clone());
-        self.run("clearing its tables", None, async move { status::clear(&sessions, &context).await }).await
+    pub(super) async fn hand_over(&self, context: &MartContext, past: &[String]) -> Result<(), MartError> {
+        let (sessions, context, label) = (self.sessions.clone(), context.clone(), self.label.clone());
+        let past = past.to_vec();
+        let hand_over = async move { hand_over::hand_over(&sessions, &context, &past, &label).await };
+        self.run("clearing its tables", None, hand_over).await
     }
 
     pub(super) async fn holding(&self, context: &MartContext) -> Result<Holding, MartError> {

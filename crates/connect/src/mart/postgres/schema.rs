@@ -31,8 +31,7 @@ pub(super) async fn prepare(sessions: &Sessions, context: &MartContext, mart: &s
     let mut session = sessions.take().await?;
     end_older_sessions(&session.client, context).await?;
     let tx = sessions.begin(&mut session, None, Limit::None).await?;
-    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&CREATION_LOCK]).await?;
-    tx.batch_execute(ENGINE_TABLES).await?;
+    create_engine_tables(&tx).await?;
     refuse_other_log(&tx, context, mart).await?;
     // A new table holds nothing, so a fence of one that was dropped would be wrong: the next claim makes another.
     if let Some(rows) = &context.plan.rows
@@ -54,6 +53,12 @@ pub(super) async fn prepare(sessions: &Sessions, context: &MartContext, mart: &s
     tx.commit().await?;
     session.busy = false;
     Ok(())
+}
+
+/// Creates what is missing of the engine's own tables.
+pub(super) async fn create_engine_tables(tx: &Transaction<'_>) -> Result<(), Failure> {
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&CREATION_LOCK]).await?;
+    Ok(tx.batch_execute(ENGINE_TABLES).await?)
 }
 
 /// A name as SQL.

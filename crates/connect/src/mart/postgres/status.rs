@@ -83,27 +83,6 @@ fn as_text(column: &Column) -> String {
     }
 }
 
-/// See `Mart::clear`.
-pub(super) async fn clear(sessions: &Sessions, context: &MartContext) -> Result<(), Failure> {
-    let mut session = sessions.take().await?;
-    let tx = sessions.begin(&mut session, None, Limit::None).await?;
-    for table in context.plan.tables() {
-        if exists(&tx, &table.name).await? {
-            tx.batch_execute(&format!("TRUNCATE {}", quoted(&table.name))).await?;
-        }
-    }
-    if exists(&tx, "lakeward_claims").await? {
-        let log = "(SELECT log_id FROM lakeward_claims WHERE pipeline = $1)";
-        for table in ["lakeward_row_fences", "lakeward_kpi_fences"] {
-            tx.execute(&format!("DELETE FROM {table} WHERE log_id IN {log}"), &[&context.plan.pipeline]).await?;
-        }
-        tx.execute("DELETE FROM lakeward_claims WHERE pipeline = $1", &[&context.plan.pipeline]).await?;
-    }
-    tx.commit().await?;
-    session.busy = false;
-    Ok(())
-}
-
 /// The tables, each with the column that says how new it is.
 fn times(plan: &Plan) -> impl Iterator<Item = (&Table, Option<&str>)> {
     let rows = plan.rows.iter().map(|rows| (&rows.table, rows.timestamp.as_deref()));
@@ -113,7 +92,7 @@ fn times(plan: &Plan) -> impl Iterator<Item = (&Table, Option<&str>)> {
     }))
 }
 
-async fn exists(tx: &Transaction<'_>, table: &str) -> Result<bool, Failure> {
+pub(super) async fn exists(tx: &Transaction<'_>, table: &str) -> Result<bool, Failure> {
     Ok(tx.query_one("SELECT to_regclass($1) IS NOT NULL", &[&quoted(table)]).await?.try_get(0)?)
 }
 

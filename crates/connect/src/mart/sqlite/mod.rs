@@ -6,6 +6,7 @@
 
 mod claim;
 mod failure;
+mod hand_over;
 mod holders;
 mod kpi;
 mod rows;
@@ -120,9 +121,9 @@ impl SqliteMart {
         self.transact("deleting old rows", move |tx| rows::delete_below(tx, &context, boundary)).await
     }
 
-    pub(super) async fn clear(&self, context: &MartContext) -> Result<(), MartError> {
-        let context = context.clone();
-        self.transact("clearing its tables", move |tx| status::clear(tx, &context)).await
+    pub(super) async fn hand_over(&self, context: &MartContext, past: &[String]) -> Result<(), MartError> {
+        let (context, past, mart) = (context.clone(), past.to_vec(), failure::label(&self.path));
+        self.transact("clearing its tables", move |tx| hand_over::hand_over(tx, &context, &past, &mart)).await
     }
 
     pub(super) async fn holding(&self, context: &MartContext) -> Result<Holding, MartError> {

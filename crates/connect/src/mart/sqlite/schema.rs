@@ -11,7 +11,7 @@ use super::super::{MartContext, MartError};
 use super::failure::Failure;
 use super::values::INTEGER_DIGITS;
 
-const ENGINE_TABLES: &str = "
+pub(super) const ENGINE_TABLES: &str = "
 CREATE TABLE IF NOT EXISTS lakeward_claims (
     pipeline TEXT PRIMARY KEY NOT NULL, log_id TEXT NOT NULL, claim INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS lakeward_row_fences (

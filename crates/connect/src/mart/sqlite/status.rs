@@ -1,8 +1,8 @@
-//! What an SQLite mart holds, and emptying it.
+//! What an SQLite mart holds.
 
 use lakeward_core::ids::EventTime;
 use lakeward_core::types::{Column, DataType};
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::super::plan::{Plan, Table};
 use super::super::{Holding, MartContext, MartStatus, NewestRows, TableStatus};
@@ -74,23 +74,6 @@ fn as_text(column: &Column) -> String {
         DataType::Bool => format!("CASE {name} WHEN 0 THEN 'false' WHEN 1 THEN 'true' END"),
         _ => format!("CAST({name} AS TEXT)"),
     }
-}
-
-/// See `Mart::clear`.
-pub(super) fn clear(tx: &Transaction<'_>, context: &MartContext) -> Result<(), Failure> {
-    for table in context.plan.tables() {
-        if kind(tx, &raw_name(table))?.is_some() {
-            tx.execute(&format!("DELETE FROM {}", raw(table)), [])?;
-        }
-    }
-    if kind(tx, "lakeward_claims")?.is_some() {
-        let log = "(SELECT log_id FROM lakeward_claims WHERE pipeline = ?1)";
-        for table in ["lakeward_row_fences", "lakeward_kpi_fences"] {
-            tx.execute(&format!("DELETE FROM {table} WHERE log_id IN {log}"), [&context.plan.pipeline])?;
-        }
-        tx.execute("DELETE FROM lakeward_claims WHERE pipeline = ?1", [&context.plan.pipeline])?;
-    }
-    Ok(())
 }
 
 fn table_status(connection: &Connection, table: &Table, time: Option<&str>) -> Result<Option<TableStatus>, Failure> {

@@ -1,0 +1,228 @@
+//! Starting a pipeline over (L6): ends its log, so that nobody who still runs can commit, and clears what that log had
+//! put into the lake and the mart.
+//!
+//! Each step may be cut off and repeated, by this process or another, and may thaw behind the next log's owner: what is
+//! removed has names of the ended log, the mart asks who holds it, and the mark that lets the next log begin is set
+//! last. Before that a start is refused (`RESET_UNFINISHED`). Deliberately not here: asking people, printing.
+
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use lakeward_actors::kit::{Board, Clock};
+use lakeward_actors::owner::{Claimed, Entering, LeaseWatch, Owner, OwnerTimes};
+use lakeward_connect::lake::{Lake, LakeError};
+use lakeward_connect::log_store::{LogError, LogStore};
+use lakeward_connect::mart::{Mart, MartError};
+use lakeward_core::ids::Version;
+use lakeward_core::log::{Fold, Member, Occupied, ResetStanding, reset_standing};
+use lakeward_core::pipeline::Pipeline;
+
+use crate::exit::Exit;
+
+/// How often the lease is looked at, and a dead writer's files.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long HDFS may take to close the files of a dead writer: it needs some heartbeats.
+const CLOSING: Duration = Duration::from_secs(120);
+
+/// Files removed side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// What a reset works with.
+pub struct Reset {
+    /// The pipeline, whose tables are emptied.
+    pub pipeline: Pipeline,
+    /// Its lake.
+    pub lake: Lake,
+    /// Its mart, if there is one.
+    pub mart: Option<Mart>,
+    /// Spans of ownership.
+    pub times: OwnerTimes,
+    /// Information about this process.
+    pub member: Member,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// A log that is to be cleared, or to be ended before.
+pub struct Subject {
+    /// The log.
+    pub log: LogStore,
+    /// Its fold; `ended` tells whether a reset has ended it already.
+    pub fold: Fold,
+    /// Ids of all logs up to this one.
+    past: Vec<String>,
+}
+
+impl Reset {
+    /// What there is to reset; `None`: nothing.
+    pub async fn find(&self) -> Result<Option<Subject>, Exit> {
+        let mut logs = LogStore::all(&self.lake, &self.pipeline.name).await.map_err(|e| log_trouble(&e))?;
+        let standing = LogStore::standing(&logs).await.map_err(|e| log_trouble(&e))?;
+        match reset_standing(&standing) {
+            ResetStanding::Nothing => return Ok(None),
+            ResetStanding::Unfinished => drop(logs.pop()),
+            ResetStanding::InForce => {}
+        }
+        let past = logs.iter().map(|log| log.id().to_owned()).collect();
+        let Some(log) = logs.pop() else { return Ok(None) };
+        let fold = log.load().await.map_err(|e| log_trouble(&e))?;
+        Ok(fold.map(|fold| Subject { log, fold, past }))
+    }
+
+    /// Refuses a mart that another lake's log holds: it isn't this pipeline's to empty.
+    pub async fn check_mart(&self, subject: &Subject) -> Result<(), Exit> {
+        let Some(mart) = &self.mart else { return Ok(()) };
+        let holding = mart.holding(&self.pipeline).await.map_err(|e| mart_trouble(&e))?;
+        let next = subject.fold.ended.iter();
+        match holding.holder {
+            Some((holder, _)) if !subject.past.iter().chain(next).any(|log| *log == holder) => {
+                let message = format!(
+                    "the mart follows log {holder} of pipeline {}, which is not in {}; it belongs to another lake: take \
+                     mart.url out of the configuration to reset the lake alone",
+                    self.pipeline.name,
+                    self.lake.store()
+                );
+                Err(Exit::refused("OTHER_LOG", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses while a process runs the pipeline, as far as its lease tells.
+    pub async fn refuse_while_running(&self, subject: &Subject) -> Result<(), Exit> {
+        if subject.fold.ended.is_some() {
+            return Ok(());
+        }
+        let (owner, mut watch) = (self.owner(subject), LeaseWatch::default());
+        loop {
+            match owner.occupied(&mut watch, &subject.fold).await.map_err(|e| log_trouble(&e))? {
+                Occupied::No => return Ok(()),
+                Occupied::Yes => return Err(self.running()),
+                Occupied::NotKnown => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// Ends the log if no earlier reset has, clears what it had put elsewhere, and lets the next log begin.
+    pub async fn carry_out(&self, subject: Subject) -> Result<(), Exit> {
+        let Subject { log, fold, past } = subject;
+        let fold = if fold.ended.is_some() { fold } else { self.end(&log, fold, &past).await? };
+        let Some(next) = fold.ended.clone() else { return Err(Exit::bug("the log has not ended".to_owned())) };
+        // From here on no create of a sleeper counts, also where its entry is gone (L5).
+        log.checkpoint(&fold).await.map_err(|e| log_trouble(&e))?;
+        self.clear_layers(&log, &fold).await?;
+        if let Some(mart) = &self.mart {
+            mart.hand_over(&self.pipeline, &past, &next).await.map_err(|e| mart_trouble(&e))?;
+        }
+        self.clear_log(&log, &fold).await.map_err(|e| lake_trouble(&e))?;
+        log.mark_cleared().await.map_err(|e| log_trouble(&e))
+    }
+
+    /// Takes the pipeline over, which fences whoever runs it, and appends the last entry.
+    async fn end(&self, log: &LogStore, fold: Fold, past: &[String]) -> Result<Fold, Exit> {
+        let next = log.fix_next(&random()).await.map_err(|e| log_trouble(&e))?;
+        let owner = self.owner_of(log, &fold);
+        debug_assert!(!past.iter().any(|id| id == next.id()));
+        let claimed = owner.claim(Some(fold), Entering::default(), random()).await.map_err(|e| log_trouble(&e))?;
+        let Claimed::Ours(fold) = claimed else { return Err(self.running()) };
+        // The lease tells the owner before, should it thaw, that it is one no more.
+        owner.give_up(fold.claim).await;
+        let ended = owner.end(*fold, next.id(), random()).await.map_err(|e| log_trouble(&e))?;
+        ended.ok_or_else(|| self.running())
+    }
+
+    /// Staging first: what is not there can't be renamed into sight any more. Then the files by name.
+    async fn clear_layers(&self, log: &LogStore, fold: &Fold) -> Result<(), Exit> {
+        self.clear_staging(log).await?;
+        let live = fold.files.values().flat_map(|files| files.iter().map(|file| file.path.clone()));
+        let removed = removed_lately(log, fold).await.map_err(|e| log_trouble(&e))?;
+        delete_all(&self.lake, live.chain(removed)).await.map_err(|e| lake_trouble(&e))
+    }
+
+    async fn clear_staging(&self, log: &LogStore) -> Result<(), Exit> {
+        let root = log.paths().staging_root();
+        let began = tokio::time::Instant::now();
+        // From writers that are dead, or only seem so: once the lease is taken away they can't write on.
+        while !self.lake.recover_leases(&root).await.map_err(|e| lake_trouble(&e))? {
+            if began.elapsed() > CLOSING {
+                return Err(Exit::unreachable(format!("files below {root} are still being closed; {AGAIN}")));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.lake.delete_dir(&root).await.map(drop).map_err(|e| lake_trouble(&e))
+    }
+
+    /// State, and all entries but the last one.
+    async fn clear_log(&self, log: &LogStore, fold: &Fold) -> Result<(), LakeError> {
+        self.lake.delete_dir(&log.paths().state_root()).await?;
+        let root = log.paths().entries_root();
+        let last = log.paths().entry(fold.version);
+        let entries = self.lake.list_recursive(&root).await?;
+        let paths = entries.into_iter().filter(|e| !e.is_dir).map(|e| format!("{root}/{}", e.name));
+        delete_all(&self.lake, paths.filter(|path| *path != last)).await
+    }
+
+    fn owner(&self, subject: &Subject) -> Owner {
+        self.owner_of(&subject.log, &subject.fold)
+    }
+
+    fn owner_of(&self, log: &LogStore, fold: &Fold) -> Owner {
+        Owner {
+            log: log.clone(),
+            times: self.times,
+            member: self.member.clone(),
+            definition: fold.definition.clone(),
+            board: Board::default(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn running(&self) -> Exit {
+        let message =
+            format!("a process runs pipeline {}; stop it first, nothing was removed so far", self.pipeline.name);
+        Exit::refused("RUNNING", message)
+    }
+}
+
+/// Files that entries took out of their layers and that nobody may have removed yet (H1).
+async fn removed_lately(log: &LogStore, fold: &Fold) -> Result<Vec<String>, LogError> {
+    let mut removed = Vec::new();
+    let mut version = fold.rolled.map_or(Version(0), Version::next);
+    while version <= fold.version {
+        if let Some((entry, _)) = log.entry(version).await? {
+            removed.extend(entry.layers.into_values().flat_map(|change| change.removed));
+        }
+        version = version.next();
+    }
+    Ok(removed)
+}
+
+async fn delete_all(lake: &Lake, paths: impl Iterator<Item = String>) -> Result<(), LakeError> {
+    let deletions = stream::iter(paths.map(|path| async move { lake.delete(&path).await }));
+    deletions.buffer_unordered(SIDE_BY_SIDE).try_for_each(|_| async { Ok(()) }).await
+}
+
+const AGAIN: &str = "run `lakeward reset` again, it goes on from there";
+
+fn lake_trouble(error: &LakeError) -> Exit {
+    Exit::unreachable(format!("{error}; {AGAIN}"))
+}
+
+fn log_trouble(error: &LogError) -> Exit {
+    match error {
+        LogError::Lake { .. } => Exit::unreachable(format!("{error}; {AGAIN}")),
+        _ => Exit::refused("LOG", error.to_string()),
+    }
+}
+
+fn mart_trouble(error: &MartError) -> Exit {
+    match error.is_retryable() {
+        true => Exit::unreachable(format!("{error}; {AGAIN}")),
+        false => Exit::refused(error.code(), error.to_string()),
+    }
+}
+
+fn random() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
