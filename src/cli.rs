@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lakeward_core::decode::Reason;
 use lakeward_core::duration::parse_duration;
 
 use crate::feed::Rate;
@@ -63,6 +64,9 @@ pub enum Command {
     Log(LogArgs),
     /// Rows of a layer or of a mart's table, as they appear
     Tail(TailArgs),
+    /// What was refused: counted by reason, or record by record
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Start a pipeline over: end its log and remove what it has put into lake and mart
     Reset(ResetArgs),
     /// A feed from Kafka to lake and mart in this process, no server needed, with a live view
@@ -143,6 +147,44 @@ pub struct TailArgs {
     /// Go on with rows as they come
     #[arg(long)]
     pub follow: bool,
+}
+
+/// What to tell of the quarantine.
+#[derive(Clone, Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// Records by reason and field
+    List(QuarantineFilter),
+    /// The newest records, with what they hold
+    Show {
+        /// Which.
+        #[command(flatten)]
+        filter: QuarantineFilter,
+        /// This many
+        #[arg(short, value_name = "N", default_value_t = 10)]
+        n: usize,
+    },
+}
+
+/// Which refused records.
+#[derive(Clone, Debug, Default, Args)]
+pub struct QuarantineFilter {
+    /// Built-in name or file
+    pub pipeline: String,
+    /// Only those refused for this reason, such as WRONG_TYPE
+    #[arg(long, value_name = "CODE", value_parser = reason)]
+    pub reason: Option<String>,
+    /// Only those of one partition
+    #[arg(long, value_name = "P")]
+    pub partition: Option<i32>,
+    /// Only those with a Kafka time at or after this one, such as 2025-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub since: Option<i64>,
+    /// Only those with a Kafka time before this one
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub until: Option<i64>,
+    /// As JSON; `show` prints the lines of the lake
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `reset`.
@@ -232,8 +274,16 @@ fn ratio(text: &str) -> Result<f64, String> {
     ratio.ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
+/// A reason code, in any case.
+fn reason(text: &str) -> Result<String, String> {
+    let wanted = text.to_uppercase();
+    let known = |reason: &Reason| reason.as_str() == wanted;
+    let all = || Reason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(", ");
+    if Reason::ALL.iter().any(known) { Ok(wanted) } else { Err(format!("there are {}", all())) }
+}
+
 /// Microseconds since 1970.
-fn time(text: &str) -> Result<i64, String> {
+pub fn time(text: &str) -> Result<i64, String> {
     let time = DateTime::parse_from_rfc3339(text);
     time.map(|t| t.timestamp_micros()).map_err(|e| format!("{e}; write it as 2025-01-31T12:00:00Z"))
 }

@@ -66,6 +66,7 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Verify { pipeline, deep, json } => commands::verify::verify(&config, &pipeline, deep, json).await,
             Command::Status { pipeline } => commands::status::status(&config, &pipeline).await,
             Command::Log(args) => commands::log::log(&config, &args).await,
+            Command::Quarantine(command) => commands::quarantine::quarantine(&config, &command).await,
             Command::Reset(args) => commands::reset::reset(&config, &args).await,
             Command::Tail(args) => commands::tail::tail(&config, &args).await,
             Command::Generate(args) => commands::generate::generate(&config, args).await,

@@ -7,6 +7,7 @@ pub mod ledger;
 mod ledger_files;
 pub mod log;
 pub mod peek;
+pub mod quarantine;
 pub mod reset;
 pub mod run;
 pub mod status;

@@ -121,6 +121,11 @@ class Bench:
         process = self.begin(name, *arguments)
         return process.code(60), process.log()
 
+    def command_of(self, name, what, *arguments):
+        """The same of a command that has commands of its own."""
+        process = self._process([name, what, self.pipeline, *arguments], {})
+        return process.code(60), process.log()
+
     def begin(self, name, *arguments):
         """Another command about the pipeline, as a process."""
         return self._process([name, self.pipeline, *arguments], {})

@@ -122,24 +122,6 @@ pub enum KafkaError {
 }
 
 impl KafkaError {
-    /// The coded reason by which a start is refused or a process stops itself.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::UnknownOption { .. } | Self::BadOption { .. } | Self::ReservedOption { .. } | Self::NoBrokers => {
-                "KAFKA_CONFIG"
-            }
-            Self::NoTopic { .. } | Self::NoPartition { .. } => "NO_TOPIC",
-            Self::Gap { .. } => "GAP",
-            Self::Truncated { .. } => "TRUNCATED",
-            Self::Unreachable { .. } => "KAFKA_UNREACHABLE",
-            Self::Refused { .. } => "KAFKA_REFUSED",
-            Self::Partition { .. } => "KAFKA_PARTITION",
-            Self::Undelivered { .. } => "KAFKA_UNDELIVERED",
-            Self::Client { .. } => "KAFKA_CLIENT",
-        }
-    }
-
     /// Whether the same call may succeed later without anybody changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
