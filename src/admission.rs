@@ -40,10 +40,31 @@ impl Runner {
         new_kpis: &[String],
         again: bool,
     ) -> Result<Entering, Exit> {
+        if let Some(fold) = fold.filter(|fold| self.has_too_many_refused(fold)) {
+            return Err(self.too_many_refused(fold));
+        }
         self.check_layers(log, fold, new_kpis).await?;
         // Once it runs, a broken mart stops nothing (O3).
         let shown = if again { Shown::new() } else { self.check_mart(log).await? };
         self.entering(fold, new_kpis, shown).await
+    }
+
+    /// Whether the newest records were refused beyond what the pipeline allows, and nobody has accepted that.
+    pub(crate) fn has_too_many_refused(&self, fold: &Fold) -> bool {
+        !self.accept.refused && self.plan.pipeline.max_refused.is_some_and(|percent| fold.recent.exceeds(percent))
+    }
+
+    fn too_many_refused(&self, fold: &Fold) -> Exit {
+        let (name, recent) = (&self.plan.pipeline.name, fold.recent);
+        let message = format!(
+            "{} of the newest {} records were refused, quarantine.max_percent is {}; `lakeward quarantine list {name}` shows \
+             why. Mend the producer or the pipeline file, then go on with kafka.accept_refused = true until good records \
+             have come",
+            recent.quarantined,
+            recent.records,
+            self.plan.pipeline.max_refused.unwrap_or_default()
+        );
+        Exit::refused("TOO_MANY_REFUSED", message)
     }
 
     /// Before a layer's first file: refuses folders that hold somebody else's visible files, and such as staged files

@@ -71,8 +71,8 @@ enum Ended {
     Cause(Cause),
     /// A stop was asked for, or `--once` is done; everything is committed.
     Clean(Arc<Fold>),
-    /// Kafka has lost the records that come next; what was read before them is committed.
-    Lost(Arc<Fold>),
+    /// It does not go on, for a reason that the next admission tells; what was read is committed.
+    Halted(Arc<Fold>),
 }
 
 impl Runner {
@@ -103,8 +103,8 @@ impl Runner {
                     return Ok(Summary { fold: Some(fold) });
                 }
                 Ok(Ended::Cause(cause)) => self.after(cause)?,
-                // The next look at the topic says what is wrong with it, or takes a new one up.
-                Ok(Ended::Lost(_)) => {}
+                // The next look at topic and log says what is wrong with it, or takes a new one up.
+                Ok(Ended::Halted(_)) => {}
                 Err(error) => tracing::warn!(error = %format!("{error:#}"), "the generation could not start"),
             }
             if *stop.borrow() {
@@ -279,7 +279,7 @@ impl Runner {
         let spawned = topology::spawn(self.plan.clone(), log.clone(), fold).await;
         let mut generation = spawned.inspect_err(|_| keeper.abort())?;
         let ended = self.supervise(&mut generation, lease, stop).await;
-        if let Ended::Clean(fold) | Ended::Lost(fold) = &ended {
+        if let Ended::Clean(fold) | Ended::Halted(fold) = &ended {
             self.converge(fold).await;
         }
         keeper.abort();
@@ -294,7 +294,7 @@ impl Runner {
         stop: &mut watch::Receiver<bool>,
     ) -> Ended {
         let mut look = tokio::time::interval(Duration::from_millis(50));
-        let (mut finishing, mut lost) = (false, false);
+        let (mut finishing, mut halted) = (false, false);
         let deadline = tokio::time::sleep(Duration::MAX);
         tokio::pin!(deadline);
         let head = loop {
@@ -303,7 +303,7 @@ impl Runner {
                     Some(Cause::Finished) => break Arc::clone(&generation.head.borrow().fold),
                     Some(Cause::RecordsLost(why)) => {
                         tracing::warn!(why, "kafka has lost records; what was read before them is committed");
-                        lost = true;
+                        halted = true;
                     }
                     Some(Cause::FollowerDied(name)) => {
                         tracing::warn!(follower = name, "a follower died; starting it again");
@@ -318,10 +318,14 @@ impl Runner {
                     return Ended::Cause(Cause::Fenced(claim));
                 }
                 _ = look.tick() => {
-                    if !finishing && (lost || *stop.borrow() || self.reached()) {
+                    if !halted && self.has_too_many_refused(&generation.head.borrow().fold) {
+                        tracing::warn!("too many of the newest records were refused");
+                        halted = true;
+                    }
+                    if !finishing && (halted || *stop.borrow() || self.reached()) {
                         finishing = true;
                         generation.finish(self.once && self.close_all).await;
-                        deadline.as_mut().reset(tokio::time::Instant::now() + self.finish_bound(lost || *stop.borrow()));
+                        deadline.as_mut().reset(tokio::time::Instant::now() + self.finish_bound(halted || *stop.borrow()));
                     }
                 }
                 () = &mut deadline, if finishing => {
@@ -330,7 +334,7 @@ impl Runner {
                 }
             }
         };
-        if lost { Ended::Lost(head) } else { Ended::Clean(head) }
+        if halted { Ended::Halted(head) } else { Ended::Clean(head) }
     }
 
     fn finish_bound(&self, stopping: bool) -> Duration {

@@ -207,7 +207,11 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
         once: args.once,
         close_all: args.close_all,
         take_over: args.take_over,
-        accept: Accept { new_topic: config.kafka.accept_new_topic_id, lost_records: config.kafka.accept_lost_records },
+        accept: Accept {
+            new_topic: config.kafka.accept_new_topic_id,
+            lost_records: config.kafka.accept_lost_records,
+            refused: config.kafka.accept_refused,
+        },
         topic_id: None,
         stop_bound: config.stop.bound,
         patience,

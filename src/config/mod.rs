@@ -66,6 +66,8 @@ pub struct Kafka {
     pub accept_new_topic_id: bool,
     /// Whether to go on without records that Kafka lost after a mart had shown them.
     pub accept_lost_records: bool,
+    /// Whether to go on however many records are refused.
+    pub accept_refused: bool,
     /// Options of librdkafka; all values print as `***` where their name is that of a secret.
     pub options: BTreeMap<String, OptionValue>,
 }

@@ -88,6 +88,15 @@ pub const SETTINGS: &[Setting] = &[
         set: |c, text| values::flag(text).map(|v| c.kafka.accept_lost_records = v),
     },
     Setting {
+        section: "kafka",
+        name: "accept_refused",
+        kind: "true or false",
+        default: "false",
+        doc: "Go on however many records are refused. Otherwise a pipeline with `quarantine.max_percent` stops, and is not \
+              started again, with `TOO_MANY_REFUSED`.",
+        set: |c, text| values::flag(text).map(|v| c.kafka.accept_refused = v),
+    },
+    Setting {
         section: "lake",
         name: "url",
         kind: "URL",

@@ -10,6 +10,39 @@ use serde::{Deserialize, Serialize};
 use crate::decode::Reason;
 use crate::pipeline::Holds;
 
+/// How the newest records fared: the newest entry's, and with a weight of at most [`Recent::WEIGHT`] those before. A
+/// function of the log's entries alone, so a restart finds the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recent {
+    /// Records, weighed.
+    pub records: u64,
+    /// Those of them in Quarantine.
+    pub quarantined: u64,
+}
+
+impl Recent {
+    /// As many records decide at least: a few bad ones at the beginning stop nothing, and a bad stretch is not forgotten
+    /// over a small entry behind it.
+    pub const WEIGHT: u64 = 1_000;
+
+    /// Takes the next entry's records in.
+    pub fn add(&mut self, records: u64, quarantined: u64) {
+        if self.records > Self::WEIGHT {
+            let scaled = u128::from(self.quarantined) * u128::from(Self::WEIGHT) / u128::from(self.records);
+            *self = Self { records: Self::WEIGHT, quarantined: u64::try_from(scaled).unwrap_or(u64::MAX) };
+        }
+        self.records += records;
+        self.quarantined += quarantined;
+    }
+
+    /// Whether more than `percent` of a hundred were refused.
+    #[must_use]
+    pub fn exceeds(&self, percent: u8) -> bool {
+        self.records >= Self::WEIGHT
+            && u128::from(self.quarantined) * 100 > u128::from(self.records) * u128::from(percent)
+    }
+}
+
 /// The outcomes of a stretch of one partition's records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
@@ -119,6 +152,29 @@ fn is_zero(number: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bad_stretch_stops_and_a_few_bad_records_do_not() {
+        let recent = |entries: &[(u64, u64)]| {
+            let mut recent = Recent::default();
+            entries.iter().for_each(|&(records, quarantined)| recent.add(records, quarantined));
+            recent
+        };
+        let cases: [(&[(u64, u64)], bool); 7] = [
+            (&[(999, 999)], false),
+            (&[(1_000, 500)], false),
+            (&[(1_000, 501)], true),
+            // A good past has the weight of a thousand records, however long it was.
+            (&[(5_000_000, 0), (1_000, 1_000)], false),
+            (&[(5_000_000, 0), (1_001, 1_001)], true),
+            (&[(5_000_000, 0), (30_000, 30_000), (10, 0)], true),
+            (&[(30_000, 30_000), (2_000, 0)], false),
+        ];
+        for (entries, expected) in cases {
+            assert_eq!(recent(entries).exceeds(50), expected, "{entries:?}");
+        }
+        assert!(!recent(&[(u64::MAX / 4, u64::MAX / 4), (1, 1)]).exceeds(100));
+    }
 
     #[test]
     fn the_balance_is_what_is_not_accounted_for() {

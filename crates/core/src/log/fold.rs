@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EventTime, Version};
-use crate::ledger::Counters;
+use crate::ledger::{Counters, Recent};
 use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, PartitionEntry, StateRef};
 
 /// A partition as the head leaves it.
@@ -68,6 +68,9 @@ pub struct Fold {
     /// Where KPIs begin that were taken up later (H4), by name: the start of the first window.
     #[serde(default)]
     pub first_windows: BTreeMap<String, EventTime>,
+    /// How the newest records fared.
+    #[serde(default)]
+    pub recent: Recent,
     /// Boundary of the rows mart.
     pub rows_boundary: Option<EventTime>,
     /// Per follower the newest version known done.
@@ -114,6 +117,7 @@ impl Fold {
             state_removed: Vec::new(),
             reigns: BTreeMap::new(),
             first_windows: BTreeMap::new(),
+            recent: Recent::default(),
             rows_boundary: None,
             followers: BTreeMap::new(),
             rolled: None,
@@ -178,6 +182,8 @@ impl Fold {
         self.take_files(entry)?;
         self.take_state(entry)?;
         self.take_definition(entry)?;
+        let sum = |of: fn(&Counters) -> u64| entry.partitions.values().map(|p| of(&p.counters)).sum();
+        self.recent.add(sum(|c| c.records), sum(|c| c.quarantined));
         self.g = entry.g;
         self.definition.clone_from(&entry.definition);
         self.semantics = entry.semantics;

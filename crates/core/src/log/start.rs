@@ -14,6 +14,8 @@ pub struct Accept {
     pub new_topic: bool,
     /// Going on without records that Kafka lost after a mart had shown them.
     pub lost_records: bool,
+    /// However many records Quarantine takes.
+    pub refused: bool,
 }
 
 /// What Kafka says of the topic, and what a mart has shown of it.
@@ -210,7 +212,7 @@ mod tests {
         }
     }
 
-    const NEW_TOPIC: Accept = Accept { new_topic: true, lost_records: false };
+    const NEW_TOPIC: Accept = Accept { new_topic: true, lost_records: false, refused: false };
 
     fn code(facts: &TopicFacts, accept: Accept) -> &'static str {
         match check_topic(Some(&fold()), "t", facts, accept) {
@@ -238,7 +240,7 @@ mod tests {
     fn records_that_a_mart_had_shown_and_kafka_lost_are_refused_unless_accepted() {
         let shown =
             |incarnation, next| TopicFacts { shown: Shown::from([((incarnation, 0), next)]), ..facts("one", 0, 15) };
-        let lost_records = Accept { new_topic: false, lost_records: true };
+        let lost_records = Accept { lost_records: true, ..Accept::default() };
         assert_eq!(code(&shown(0, 15), Accept::default()), "ok", "ahead of the log, as previews are");
         assert_eq!(code(&shown(0, 16), Accept::default()), "TRUNCATED");
         assert_eq!(code(&shown(0, 16), NEW_TOPIC), "TRUNCATED", "that is another matter");

@@ -53,6 +53,7 @@ fn pipeline() -> Pipeline {
         derived: Vec::new(),
         dedup: Some(crate::pipeline::Dedup { key: vec![0], within: 20 * SECOND }),
         layers: vec![layer("raw", Holds::Records), layer("bad", Holds::Rejects)],
+        max_refused: None,
         rows: Some(RowsMart { table: "r".into(), columns: Vec::new(), retention: None }),
         kpis: vec![count("by_colour", vec![1], 10, 0), count("slow", vec![], 30, 10)],
     }

@@ -100,7 +100,12 @@ impl Pipeline {
                 let columns = self.kpis.get(*kpi).map(|kpi| kpi.gold.as_slice()).unwrap_or_default();
                 wrapped(text, columns.iter().map(|column| typed(&column.column)));
             }
-            Holds::Records | Holds::Rejects => {}
+            Holds::Rejects => {
+                if let Some(percent) = self.max_refused {
+                    line(text, &format!("    more than {percent} % of the newest records stop the pipeline"));
+                }
+            }
+            Holds::Records => {}
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Pipeline {
     pub dedup: Option<Dedup>,
     /// The lake's layers: what is written where, in which encoding.
     pub layers: Vec<Layer>,
+    /// How many of a hundred of the newest records may be refused before the pipeline stops; `None`: all.
+    pub max_refused: Option<u8>,
     /// The mart table that holds rows.
     pub rows: Option<RowsMart>,
     /// The windowed KPIs.

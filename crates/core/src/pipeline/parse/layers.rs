@@ -19,7 +19,8 @@ struct Kind {
 
 const BRONZE: Kind = Kind { name: "bronze", keys: &["path", "encoding"], encoding: Encoding::RawJson };
 const SILVER: Kind = Kind { name: "silver", keys: &["path", "encoding", "partition_by"], encoding: Encoding::Parquet };
-const QUARANTINE: Kind = Kind { name: "quarantine", keys: &["path", "encoding"], encoding: Encoding::RawJson };
+const QUARANTINE: Kind =
+    Kind { name: "quarantine", keys: &["path", "encoding", "max_percent"], encoding: Encoding::RawJson };
 
 /// Reads the layers but Gold. Bronze and Silver exist where they are declared; Quarantine always does.
 pub(super) fn read_layers<'d>(root: &Section<'d>, pipeline: &str, rows: &Scope) -> (Vec<Layer>, Vec<Sink<'d>>) {
@@ -41,6 +42,17 @@ pub(super) fn read_layers<'d>(root: &Section<'d>, pipeline: &str, rows: &Scope) 
         sinks.push(sink);
     }
     (layers, sinks)
+}
+
+/// How many of a hundred records may be refused before the pipeline stops; `None`: all.
+pub(super) fn read_max_percent(root: &Section<'_>) -> Option<u8> {
+    let entry = root.section(QUARANTINE.name)?.get("max_percent")?;
+    let percent = entry.integer()?;
+    let taken = u8::try_from(percent).ok().filter(|percent| *percent < 100);
+    if taken.is_none() {
+        entry.complain(format!("{percent} is no percentage from 0 to 99"));
+    }
+    taken
 }
 
 fn read_layer<'d>(section: Option<Section<'d>>, kind: Kind, folder: &str, holds: Holds) -> (Layer, Sink<'d>) {

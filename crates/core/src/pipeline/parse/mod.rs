@@ -65,6 +65,7 @@ fn read(root: &Section<'_>) -> Pipeline {
     let derived = record::read_derived(root, &mut rows, &mut names);
     let dedup = record::read_dedup(root, &rows);
     let (mut layers, mut folders) = layers::read_layers(root, &name, &rows);
+    let max_refused = layers::read_max_percent(root);
     let mut silver = rows.clone();
     system_columns().into_iter().for_each(|column| silver.push(column));
     let (rows_mart, rows_table) = rows_mart::read_rows(root, &name, &silver, &layers).unzip();
@@ -74,7 +75,8 @@ fn read(root: &Section<'_>) -> Pipeline {
     unique::check_folders(root, &folders);
     let tables: Vec<_> = rows_table.into_iter().chain(kpis.tables).collect();
     unique::check_tables(root, &tables);
-    Pipeline { name, source, fields, time, checks, derived, dedup, layers, rows: rows_mart, kpis: kpis.kpis }
+    let (rows, kpis) = (rows_mart, kpis.kpis);
+    Pipeline { name, source, fields, time, checks, derived, dedup, layers, max_refused, rows, kpis }
 }
 
 fn read_name(root: &Section<'_>) -> String {
