@@ -77,6 +77,11 @@ pub fn count(text: &str) -> Parsed<u64> {
     }
 }
 
+/// A whole number above 0; empty for none.
+pub fn count_or_none(text: &str) -> Parsed<Option<u64>> {
+    if text.is_empty() { Ok(None) } else { count(text).map(Some) }
+}
+
 /// `true` or `false`.
 pub fn flag(text: &str) -> Parsed<bool> {
     match text {
