@@ -83,8 +83,7 @@ impl Actor for Directories {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let sweeper =
-            Sweeper::new(self.log.clone(), self.attempts.clone(), self.board.clone(), self.keeping.clone());
+        let sweeper = Sweeper::new(self.log.clone(), self.attempts.clone(), self.board.clone(), self.keeping.clone());
         let follow = follow(self.log.clone(), sweeper, self.head.clone(), self.board.clone());
         let ended = |cause: Option<Cause>, actor: &mut Self, ctx: &mut Context<Self>| {
             match cause {
@@ -97,12 +96,7 @@ impl Actor for Directories {
     }
 }
 
-async fn follow(
-    log: LogStore,
-    mut sweeper: Sweeper,
-    mut head: watch::Receiver<Head>,
-    board: Board,
-) -> Option<Cause> {
+async fn follow(log: LogStore, mut sweeper: Sweeper, mut head: watch::Receiver<Head>, board: Board) -> Option<Cause> {
     // The newest word on it: entries below may be gone (F6).
     let mut rolled = head.borrow().fold.rolled;
     let mut pause = BACK_OFF.0;

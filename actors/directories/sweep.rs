@@ -7,9 +7,7 @@ use std::time::Duration;
 use lakeward_connect::lake::LakeError;
 use lakeward_connect::log_store::{LogError, LogStore};
 use lakeward_core::ids::{Epoch, Version};
-use lakeward_core::log::{
-    Fold, entries_boundary, removable_staging, removable_state, removable_state_folders,
-};
+use lakeward_core::log::{Fold, entries_boundary, removable_staging, removable_state, removable_state_folders};
 
 use super::Keeping;
 use crate::attempt::Attempts;

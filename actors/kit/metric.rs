@@ -132,7 +132,9 @@ impl Metric {
             Self::FollowerRestartsTotal => {
                 ("lakeward_follower_restarts_total", "followers that died and were started again")
             }
-            Self::RemovedTotal => ("lakeward_removed_total", "things removed from the lake that nothing needed any more"),
+            Self::RemovedTotal => {
+                ("lakeward_removed_total", "things removed from the lake that nothing needed any more")
+            }
             Self::GenerationsTotal => ("lakeward_generations_total", "generations started"),
             Self::Owner => ("lakeward_owner", "1 if this process owns the pipeline"),
         }

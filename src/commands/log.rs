@@ -24,7 +24,9 @@ pub async fn log(config: &Config, args: &LogArgs) -> Result<(), Exit> {
         let entry = seen.log.entry(Version(version)).await.map_err(failed)?;
         let removed = seen.fold.entries_from.filter(|from| version < from.0);
         let absent = || match removed {
-            Some(from) => format!("entries below {from} were removed; what they came to is in the checkpoint at {from}"),
+            Some(from) => {
+                format!("entries below {from} were removed; what they came to is in the checkpoint at {from}")
+            }
             None => format!("the log has no entry {version}"),
         };
         let (entry, _) = entry.ok_or_else(|| Exit::failed(absent()))?;

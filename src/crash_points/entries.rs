@@ -23,7 +23,8 @@ fn old_entries_go_and_the_log_goes_on_from_its_checkpoints() {
     assert!(matches!(world.live(&Plan::none()), End::Stopped));
     assert_eq!((fold(&world).entries_from, first_entry(&world)), (Some(Version(1000)), Version(0)));
     world.more(1);
-    let dies = Plan::new(Point::Lake(Operation::Delete, "entry".to_owned()), Occurrence(300), Fault::Cue(Cue::DieAfter));
+    let dies =
+        Plan::new(Point::Lake(Operation::Delete, "entry".to_owned()), Occurrence(300), Fault::Cue(Cue::DieAfter));
     assert!(matches!(world.live(&dies), End::Died));
     assert_eq!(first_entry(&world), Version(300));
     // The next one removes the rest, and one more begins where nothing is left below.

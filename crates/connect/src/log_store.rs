@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakeward_core::ids::Version;
 use lakeward_core::log::{
-    ENTRIES_PER_FOLDER,     Entry, EntryError, Fold, FoldError, Found, LogPaths, LogStanding, PipelinePaths, Resolution, checkpoint_above,
-    entry_hash, is_checkpoint, resolve_create,
+    ENTRIES_PER_FOLDER, Entry, EntryError, Fold, FoldError, Found, LogPaths, LogStanding, PipelinePaths, Resolution,
+    checkpoint_above, entry_hash, is_checkpoint, resolve_create,
 };
 use serde::{Deserialize, Serialize};
 
@@ -211,7 +211,8 @@ impl LogStore {
     pub async fn remove_entries_below(&self, version: Version) -> Result<u64, LakeError> {
         let root = self.paths.entries_root();
         let mut removed = 0;
-        let of_block = |name: &str| name.parse::<u64>().ok().map(|block| Version(block.saturating_mul(ENTRIES_PER_FOLDER)));
+        let of_block =
+            |name: &str| name.parse::<u64>().ok().map(|block| Version(block.saturating_mul(ENTRIES_PER_FOLDER)));
         let mut blocks: Vec<(Version, String)> =
             self.lake.list(&root).await?.into_iter().filter_map(|e| Some((of_block(&e.name)?, e.name))).collect();
         blocks.sort_unstable();

@@ -92,7 +92,8 @@ impl Chain {
                 report.counted(I1, "entries", 1);
                 self.base = Some(Box::new(fold));
             }
-            _ => self.refuse(report, format!("entries below {from} are gone, and {path} is not the checkpoint of {from}")),
+            _ => self
+                .refuse(report, format!("entries below {from} are gone, and {path} is not the checkpoint of {from}")),
         }
         Ok(())
     }

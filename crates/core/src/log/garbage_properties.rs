@@ -133,9 +133,10 @@ impl World {
             return;
         }
         let above = self.fold.rolled;
-        let files = self.fold.layer_files_above("rows", above).filter(|file| {
-            crate::log::version_of(&file.path).is_some_and(|version| version <= to)
-        });
+        let files = self
+            .fold
+            .layer_files_above("rows", above)
+            .filter(|file| crate::log::version_of(&file.path).is_some_and(|version| version <= to));
         for file in files {
             let found = self.staging.values_mut().any(|folder| folder.remove(&file.staged.staged));
             assert!(found, "{} is gone from staging before it was put in place", file.path);
