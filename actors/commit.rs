@@ -355,6 +355,7 @@ impl CommitActor {
             }
         }
         draft.rolled = self.board.followers().get(crate::directories::NAME).and_then(|f| f.done);
+        draft.entries_from = self.board.entries_from();
         draft.rows_boundary = self.rows_boundary(&draft);
         Some(draft)
     }

@@ -39,9 +39,18 @@ pub struct Directories {
     log: LogStore,
     attempts: Attempts,
     head: watch::Receiver<Head>,
-    rolled: Option<Version>,
+    keeping: Keeping,
     board: Board,
     sentinel: Sentinel,
+}
+
+/// Whose files are cleared, and what stays.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Newest entries that stay in the log; `None`: all.
+    pub entries: Option<u64>,
 }
 
 /// Why an entry can't be rolled forward.
@@ -56,17 +65,17 @@ enum RollError {
 }
 
 impl Directories {
-    /// A follower that goes on above `rolled`.
+    /// A follower that goes on above what the head says is in place.
     #[must_use]
     pub fn new(
         log: LogStore,
         attempts: Attempts,
         head: watch::Receiver<Head>,
-        rolled: Option<Version>,
+        keeping: Keeping,
         board: Board,
         sentinel: Sentinel,
     ) -> Self {
-        Self { log, attempts, head, rolled, board, sentinel }
+        Self { log, attempts, head, keeping, board, sentinel }
     }
 }
 
@@ -74,8 +83,8 @@ impl Actor for Directories {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let sweeper = Sweeper::new(self.log.clone(), self.attempts.clone());
-        let follow = follow(self.log.clone(), sweeper, self.head.clone(), self.rolled, self.board.clone());
+        let sweeper = Sweeper::new(self.log.clone(), self.attempts.clone(), self.board.clone(), self.keeping.clone());
+        let follow = follow(self.log.clone(), sweeper, self.head.clone(), self.board.clone());
         let ended = |cause: Option<Cause>, actor: &mut Self, ctx: &mut Context<Self>| {
             match cause {
                 Some(cause) => actor.sentinel.fail(cause),
@@ -87,13 +96,9 @@ impl Actor for Directories {
     }
 }
 
-async fn follow(
-    log: LogStore,
-    mut sweeper: Sweeper,
-    mut head: watch::Receiver<Head>,
-    mut rolled: Option<Version>,
-    board: Board,
-) -> Option<Cause> {
+async fn follow(log: LogStore, mut sweeper: Sweeper, mut head: watch::Receiver<Head>, board: Board) -> Option<Cause> {
+    // The newest word on it: entries below may be gone (F6).
+    let mut rolled = head.borrow().fold.rolled;
     let mut pause = BACK_OFF.0;
     loop {
         let Head { fold, epochs } = head.borrow_and_update().clone();

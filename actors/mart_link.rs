@@ -13,7 +13,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use lakeward_connect::layer::{LayerSpec, read_rows};
-use lakeward_connect::log_store::{LogError, LogStore};
+use lakeward_connect::log_store::LogStore;
 use lakeward_connect::mart::{
     Claimed, FinalOutcome, FinalRows, KpiFence, LiveOutcome, LiveRows, Mart, MartContext, MartError, RowsBatch,
     RowsOutcome,
@@ -236,12 +236,7 @@ impl MartLink {
 
     /// The fold at an earlier version of this generation.
     pub async fn fold_at(&self, version: Version) -> Result<Fold, LinkError> {
-        let mut fold = Fold::clone(&self.start);
-        while fold.version < version {
-            let Some((entry, hash)) = self.log.entry(fold.version.next()).await? else { break };
-            fold.apply(&entry, hash).map_err(LogError::from)?;
-        }
-        Ok(fold)
+        Ok(self.log.fold_at(&self.start, version).await?)
     }
 
     /// Applies the final rows of the entries above `from` (`None`: above the table's fence) up to the fold's.

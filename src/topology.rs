@@ -9,7 +9,7 @@ use actix::prelude::*;
 use lakeward_actors::attempt::Attempts;
 use lakeward_actors::commit::{CommitActor, CommitMsg, CommitSeed, Head, PartitionStarter, Starter};
 use lakeward_actors::cutting::Cutting;
-use lakeward_actors::directories::{self, Directories};
+use lakeward_actors::directories::{self, Directories, Keeping};
 use lakeward_actors::group_offsets::{self, GroupOffsets};
 use lakeward_actors::kit::{Alarm, Board, Cause, Clock, Gauge, Gauges, Inbox, Outbox};
 use lakeward_actors::kpi::{KpiActor, KpiMsg};
@@ -86,6 +86,8 @@ pub struct Plan {
     pub kpi_max: usize,
     /// Bytes of state above which the pipeline stops.
     pub state_cap: u64,
+    /// Newest entries that stay in the log; `None`: all.
+    pub keep_entries: Option<u64>,
     /// `--once`: per partition the offset to read to.
     pub until: Option<BTreeMap<i32, i64>>,
     /// Shared state.
@@ -541,7 +543,7 @@ impl Wiring {
             self.log.clone(),
             self.attempts.clone(),
             self.head.clone(),
-            self.fold.rolled,
+            Keeping { pipeline: self.plan.pipeline.name.clone(), entries: self.plan.keep_entries },
             self.plan.board.clone(),
             self.alarm.follower_sentinel(directories::NAME),
         );

@@ -156,3 +156,83 @@ fn the_demo_touches_no_folder_that_is_not_its_own() {
     assert_eq!(code(&output), 2, "{}", err(&output));
     assert!(dir.path().join("precious").exists());
 }
+
+/// Runs `ledger` under a configuration file in these bytes.
+fn configured(bytes: &[u8], args: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("lakeward.toml"), bytes).unwrap();
+    lakeward(dir.path(), args)
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = built_in();
+    let check = |args: &[&str], expected: &str| {
+        let output = lakeward(dir.path(), args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", err(&output));
+        assert!(err(&output).contains(expected), "{args:?}: {}", err(&output));
+    };
+    check(&[], "Usage");
+    check(&["frobnicate"], "frobnicate");
+    check(&["run"], "PIPELINE");
+    check(&["run", &name, "--nce"], "--once");
+    check(&["run", &name, "--close-all"], "--once");
+    check(&["log", &name, "minus one"], "minus one");
+    check(&["ledger", &name, "--config", "absent.toml"], "absent.toml");
+    check(&["ledger", &name, "--config", "."], ".");
+    check(&["reset", &name, "--yes"], "lake.url");
+    check(&["ledger", &name], "lake.url");
+    check(&["validate", "absent.toml"], "absent.toml");
+    let output = {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+        Command::new(env!("CARGO_BIN_EXE_lakeward")).arg("validate").arg(odd).output().unwrap()
+    };
+    assert_eq!(code(&output), 2, "{}", err(&output));
+    assert!(err(&output).contains("UTF-8"), "{}", err(&output));
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_names_file_line_and_key() {
+    let name = built_in();
+    let check = |bytes: &[u8], expected: &str| {
+        let output = configured(bytes, &["ledger", &name]);
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(code(&output), 2, "{shown}: {}", err(&output));
+        assert!(err(&output).contains(expected), "{shown}: {}", err(&output));
+    };
+    check(b"[lake]\nurl = \"file:///\xff\"\n", "lakeward.toml");
+    check(b"[lake]\nurl = \"file:///a\"\nurl = \"file:///b\"\n", "lakeward.toml:3");
+    check(b"[lake]\nurl = 5\n", "lakeward.toml:2:7: lake.url");
+    check(b"[lake]\nurl = \"lake\"\n", "lakeward.toml:2:7: lake.url");
+    check(b"[lake]\nurl = \"ftp://h/x\"\n", "lakeward.toml:2:7: lake.url");
+    check(b"[lake]\nkeep_entries = 0\n", "lakeward.toml:2:16: lake.keep_entries");
+    check(b"[memory]\ncap = \"0MiB\"\n", "lakeward.toml:2:7: memory.cap");
+    check(b"[memory]\ncap = \"5 parsecs\"\n", "lakeward.toml:2:7: memory.cap");
+    check(b"[epoch]\nage = \"5 parsecs\"\n", "lakeward.toml:2:7: epoch.age");
+    check(b"[epoch]\nage = \"-5s\"\n", "lakeward.toml:2:7: epoch.age");
+    check(b"[epoch]\nage = 30\n", "lakeward.toml:2:7: epoch.age");
+    check(b"[http]\nlisten = \"127.0.0.1:0\"\n", "lakeward.toml:2:10: http.listen");
+    check(b"[http]\nlisten = \"127.0.0.1:65536\"\n", "lakeward.toml:2:10: http.listen");
+    check(b"[http]\nlisten = \"0.0.0.0:8501\"\n", "http.token");
+    check(b"[http]\ntoken = \"short\"\n", "lakeward.toml:2:9: http.token");
+    check(b"[mart]\nurl = \"postgres://u:${env:LAKEWARD_NOT_SET}@h/d\"\n", "LAKEWARD_NOT_SET");
+    check(b"[kafka]\nbrokers = \"\"\n", "lakeward.toml:2:11: kafka.brokers");
+    check(b"[kafka]\nbrokers = \"h:0\"\n", "lakeward.toml:2:11: kafka.brokers");
+    check(b"[kafka]\ntopic = \"a b\"\n", "lakeward.toml:2:9: kafka.topic");
+    check(b"kafka = \"h\"\n", "lakeward.toml:1");
+    check(b"[lake\n", "lakeward.toml:1");
+}
+
+#[test]
+fn a_password_is_in_no_message() {
+    const SECRET: &str = "hunter2hunter2";
+    let name = built_in();
+    for line in ["postgres://u:SECRET@h:99999/d", "mysql://u:SECRET@h/d", "postgres://u:SECRET@h/d?sslmode=require"] {
+        let text = format!("[lake]\nurl = \"file:///nowhere\"\n[mart]\nurl = \"{}\"\n", line.replace("SECRET", SECRET));
+        let output = configured(text.as_bytes(), &["ledger", &name]);
+        assert_ne!(code(&output), 0);
+        assert!(!err(&output).contains(SECRET) && !out(&output).contains(SECRET), "{}", err(&output));
+    }
+}

@@ -7,9 +7,12 @@ use std::time::Duration;
 use lakeward_connect::lake::LakeError;
 use lakeward_connect::log_store::{LogError, LogStore};
 use lakeward_core::ids::{Epoch, Version};
-use lakeward_core::log::{Fold, removable_staging, removable_state};
+use lakeward_core::log::{Fold, entries_boundary, removable_staging, removable_state, removable_state_folders};
 
+use super::Keeping;
 use crate::attempt::Attempts;
+use crate::kit::Board;
+use crate::kit::metric::Metric;
 
 /// Epochs between two sweeps: a listing of a few folders each time.
 pub(super) const SWEEP_EVERY: u64 = 20;
@@ -22,6 +25,8 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Sweeper {
     log: LogStore,
     attempts: Attempts,
+    board: Board,
+    keeping: Keeping,
     /// Epochs committed at the last sweep that was done.
     swept: Option<u64>,
     /// Temporary files that the last look found.
@@ -39,8 +44,8 @@ enum SweepError {
 
 impl Sweeper {
     /// A sweeper of the generation whose attempts are given.
-    pub(super) fn new(log: LogStore, attempts: Attempts) -> Self {
-        Self { log, attempts, swept: None, temporary: BTreeSet::new() }
+    pub(super) fn new(log: LogStore, attempts: Attempts, board: Board, keeping: Keeping) -> Self {
+        Self { log, attempts, board, keeping, swept: None, temporary: BTreeSet::new() }
     }
 
     /// Sweeps if it is time to; `committed`: epochs of this generation whose entries are in the log. Answers how long it
@@ -67,7 +72,9 @@ impl Sweeper {
         let since = self.swept.unwrap_or(0);
         let own = (since..committed).map(|epoch| self.attempts.staging_name(Epoch(epoch))).collect();
         let staging = self.clear_staging(fold, rolled, &own).await?;
-        self.clear_state(fold).await?;
+        let checkpoints = self.log.checkpoints().await?;
+        self.clear_state(fold, &checkpoints).await?;
+        self.clear_entries(fold, &checkpoints).await?;
         let temporary = self.clear_temporary(fold).await?;
         Ok(staging && temporary)
     }
@@ -89,7 +96,7 @@ impl Sweeper {
             let folder = format!("{root}/{name}");
             // From a dead writer, or one that only seems dead: once the lease is taken away it can't write on.
             if lake.recover_leases(&folder).await? {
-                lake.delete_dir(&folder).await?;
+                self.count("staging", u64::from(lake.delete_dir(&folder).await?));
             } else {
                 all_closed = false;
             }
@@ -97,13 +104,35 @@ impl Sweeper {
         Ok(all_closed)
     }
 
-    async fn clear_state(&self, fold: &Fold) -> Result<(), SweepError> {
-        let checkpoints = self.log.checkpoints().await?;
-        let last_but_one = checkpoints.len().checked_sub(2).and_then(|i| checkpoints.get(i).copied());
+    async fn clear_state(&self, fold: &Fold, checkpoints: &[Version]) -> Result<(), SweepError> {
+        let (lake, root) = (self.log.lake(), self.log.paths().state_root());
+        let last_but_one = checkpoints.iter().rev().nth(1).copied();
         for path in removable_state(fold, last_but_one) {
-            self.log.lake().delete(&path).await?;
+            self.count("state", u64::from(lake.delete(&path).await?));
+        }
+        let folders: Vec<String> = lake.list(&root).await?.into_iter().map(|entry| entry.name).collect();
+        for name in removable_state_folders(fold, self.log.paths(), &folders, last_but_one) {
+            self.count("state", u64::from(lake.delete_dir(&format!("{root}/{name}")).await?));
         }
         Ok(())
+    }
+
+    /// Removes what the log lets go, and offers what it may let go next: only an entry makes it known (F6).
+    async fn clear_entries(&self, fold: &Fold, checkpoints: &[Version]) -> Result<(), SweepError> {
+        if let Some(version) = fold.entries_from {
+            self.count("entries", self.log.remove_entries_below(version).await?);
+        }
+        let Some(keep) = self.keeping.entries else { return Ok(()) };
+        let followers: Vec<_> = self.board.followers().iter().map(|follower| follower.done).collect();
+        if let Some(version) = entries_boundary(fold, checkpoints, followers, keep) {
+            self.board.offer_entries_from(version);
+        }
+        Ok(())
+    }
+
+    fn count(&self, what: &'static str, removed: u64) {
+        let labels = [("pipeline", self.keeping.pipeline.clone()), ("what", what.to_owned())];
+        metrics::counter!(Metric::RemovedTotal.name(), &labels).increment(removed);
     }
 
     /// A temporary file that two looks have found belongs to a call that died. Should it still be under way, slowly, it
@@ -115,7 +144,7 @@ impl Sweeper {
             found.extend(lake.list_temporary(&folder).await?.into_iter().map(|e| format!("{folder}/{}", e.name)));
         }
         for path in found.intersection(&self.temporary) {
-            lake.delete(path).await?;
+            self.count("temporary", u64::from(lake.delete(path).await?));
         }
         self.temporary = found.difference(&self.temporary).cloned().collect();
         Ok(self.temporary.is_empty())

@@ -31,7 +31,9 @@ async fn bench() -> Bench {
 fn on(ground: Ground) -> Bench {
     let (board, bell) = (Board::default(), Bell::new());
     let (head, heard) = watch::channel(Head { fold: Arc::new(ground.fold.clone()), epochs: Arc::default() });
-    let follower = Directories::new(ground.log.clone(), ground.attempts(), heard, None, board.clone(), bell.sentinel());
+    let keeping = Keeping { pipeline: "p".to_owned(), entries: Some(1) };
+    let follower =
+        Directories::new(ground.log.clone(), ground.attempts(), heard, keeping, board.clone(), bell.sentinel());
     follower.start();
     Bench { ground, board, bell, head, epochs: 0 }
 }

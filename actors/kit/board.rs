@@ -52,6 +52,7 @@ struct Inner {
     totals: DashMap<(), Counters>,
     open_windows: DashMap<u32, u64>,
     unshown: DashMap<String, u64>,
+    entries_from: DashMap<(), Version>,
     held_back: DashMap<String, BTreeMap<i32, i64>>,
     state_bytes: DashMap<String, u64>,
     kpi_actors: AtomicU64,
@@ -73,6 +74,17 @@ impl Board {
     #[must_use]
     pub fn followers(&self) -> &DashMap<String, FollowerState> {
         &self.inner.followers
+    }
+
+    /// Lets the next entry say that entries below `version` may go.
+    pub fn offer_entries_from(&self, version: Version) {
+        self.inner.entries_from.insert((), version);
+    }
+
+    /// What was offered.
+    #[must_use]
+    pub fn entries_from(&self) -> Option<Version> {
+        self.inner.entries_from.get(&()).map(|version| *version)
     }
 
     /// Open windows per KPI actor.
@@ -234,6 +246,7 @@ impl Board {
         self.inner.unshown.clear();
         self.inner.held_back.clear();
         self.inner.followers.clear();
+        self.inner.entries_from.clear();
         self.inner.state_bytes.clear();
         self.inner.kpi_actors.store(0, Ordering::Relaxed);
         self.inner.hold.store(false, Ordering::Relaxed);

@@ -50,6 +50,8 @@ pub enum Metric {
     FollowerTroubled,
     /// Followers that died and were started again.
     FollowerRestartsTotal,
+    /// What nothing needed any more and was removed from the lake.
+    RemovedTotal,
     /// Generations started.
     GenerationsTotal,
     /// 1 if this process owns the pipeline.
@@ -58,7 +60,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, for registering and for the documentation.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ActorQueueDepth,
         Self::ActorQueuePeak,
         Self::ActorCreditsFree,
@@ -82,6 +84,7 @@ impl Metric {
         Self::RetriesTotal,
         Self::FollowerTroubled,
         Self::FollowerRestartsTotal,
+        Self::RemovedTotal,
         Self::GenerationsTotal,
         Self::Owner,
     ];
@@ -128,6 +131,9 @@ impl Metric {
             Self::FollowerTroubled => ("lakeward_follower_troubled", "1 while the follower can't go on"),
             Self::FollowerRestartsTotal => {
                 ("lakeward_follower_restarts_total", "followers that died and were started again")
+            }
+            Self::RemovedTotal => {
+                ("lakeward_removed_total", "things removed from the lake that nothing needed any more")
             }
             Self::GenerationsTotal => ("lakeward_generations_total", "generations started"),
             Self::Owner => ("lakeward_owner", "1 if this process owns the pipeline"),

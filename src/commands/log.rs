@@ -22,7 +22,14 @@ pub async fn log(config: &Config, args: &LogArgs) -> Result<(), Exit> {
     let failed = |e: lakeward_connect::log_store::LogError| Exit::failed(e.to_string());
     if let Some(version) = args.version {
         let entry = seen.log.entry(Version(version)).await.map_err(failed)?;
-        let (entry, _) = entry.ok_or_else(|| Exit::failed(format!("the log has no entry {version}")))?;
+        let removed = seen.fold.entries_from.filter(|from| version < from.0);
+        let absent = || match removed {
+            Some(from) => {
+                format!("entries below {from} were removed; what they came to is in the checkpoint at {from}")
+            }
+            None => format!("the log has no entry {version}"),
+        };
+        let (entry, _) = entry.ok_or_else(|| Exit::failed(absent()))?;
         crate::text::say!("{}", serde_json::to_string_pretty(&entry).map_err(|e| Exit::bug(e.to_string()))?);
         return Ok(());
     }

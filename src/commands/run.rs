@@ -195,6 +195,7 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
         live_tick: config.live.tick,
         kpi_max: usize::try_from(config.actors.kpi_max).unwrap_or(usize::MAX),
         state_cap: config.memory.state_cap,
+        keep_entries: config.lake.keep_entries,
         until: None,
         board: Board::default(),
         gauges: Gauges::default(),

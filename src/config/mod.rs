@@ -99,6 +99,8 @@ pub struct Lake {
     pub url: Option<Url>,
     /// Folder of Hadoop's configuration files.
     pub hadoop_conf: Option<PathBuf>,
+    /// Newest entries of the log that stay; `None`: all.
+    pub keep_entries: Option<u64>,
 }
 
 /// `[mart]`.

@@ -113,6 +113,15 @@ pub const SETTINGS: &[Setting] = &[
         set: |c, text| values::folder(text).map(|v| c.lake.hadoop_conf = v),
     },
     Setting {
+        section: "lake",
+        name: "keep_entries",
+        kind: "count",
+        default: "",
+        doc: "Entries of the log that stay at least; older ones go once two checkpoints stand above them and every follower \
+              has passed them. Without it all stay, and `verify` can work everything out from the beginning.",
+        set: |c, text| values::count_or_none(text).map(|v| c.lake.keep_entries = v),
+    },
+    Setting {
         section: "mart",
         name: "url",
         kind: "URL",

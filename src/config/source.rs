@@ -119,19 +119,21 @@ impl<'d> Reader<'d> {
             if is_secret_name(&name) && !text.is_empty() && !text.contains("${") {
                 self.warn_inline(&entry);
             }
-            let outcome = self.environment.resolve(&text).and_then(|text| self.set_option(&name, text));
+            let referenced = text.contains("${");
+            let outcome = self.environment.resolve(&text).and_then(|text| self.set_option(&name, text, referenced));
             if let Err(refusal) = outcome {
                 entry.complain_key(refusal.message);
             }
         }
     }
 
-    fn set_option(&mut self, name: &str, text: String) -> Result<(), Refusal> {
+    /// What came by a reference is hidden whatever the option is called: the name may be misspelt (I17).
+    fn set_option(&mut self, name: &str, text: String, referenced: bool) -> Result<(), Refusal> {
         if let Some((_, instead)) = RESERVED_OPTIONS.iter().find(|(reserved, _)| *reserved == name) {
             return Err(Refusal::new(format!("the engine sets {name} itself: {instead}")));
         }
-        let value =
-            if is_secret_name(name) { OptionValue::Hidden(Secret::new(text)) } else { OptionValue::Plain(text) };
+        let hidden = referenced || is_secret_name(name);
+        let value = if hidden { OptionValue::Hidden(Secret::new(text)) } else { OptionValue::Plain(text) };
         self.config.kafka.options.insert(name.to_owned(), value);
         Ok(())
     }
@@ -139,16 +141,17 @@ impl<'d> Reader<'d> {
     fn apply_variables(&mut self) {
         let environment = self.environment;
         for (variable, value) in environment.overrides() {
-            let outcome = environment.resolve(value).and_then(|value| self.apply_variable(variable, value));
+            let referenced = value.contains("${");
+            let outcome = environment.resolve(value).and_then(|value| self.apply_variable(variable, value, referenced));
             if let Err(Refusal { message, suggestion }) = outcome {
                 self.mistakes.push(Mistake::InVariable { variable: variable.to_owned(), message, suggestion });
             }
         }
     }
 
-    fn apply_variable(&mut self, variable: &str, value: String) -> Result<(), Refusal> {
+    fn apply_variable(&mut self, variable: &str, value: String, referenced: bool) -> Result<(), Refusal> {
         if let Some(option) = variable.strip_prefix(OPTION_VARIABLE) {
-            return self.set_option(&option.to_lowercase().replace('_', "."), value);
+            return self.set_option(&option.to_lowercase().replace('_', "."), value, referenced);
         }
         if let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == variable) {
             self.origins.insert(setting.key(), Origin::Variable(variable.to_owned()));
@@ -300,5 +303,33 @@ mod tests {
         let config = parse(&text, &[]).unwrap();
         assert_eq!(config.http.token.unwrap().expose(), "0123456789abcdef");
         assert!(refusal("[http]\ntoken = \"${file:/nowhere/at/all}\"", &[]).contains("/nowhere/at/all"));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        /// Whatever stands in the file, it is taken or refused by name, and no secret is told (I17).
+        #[test]
+        fn a_mutated_file_is_taken_or_refused(
+            edits in proptest::collection::vec((0..400_usize, 0..9_usize, "[\\[\\]{}=\"'\\\\#.,$a-z0-9\n\u{0}é-]{0,6}"), 0..4),
+        ) {
+            const SECRET: &str = "hunter2hunter2hunter2";
+            let mut text: Vec<char> = format!(
+                "[http]\nlisten = \"127.0.0.1:8501\"\n[kafka]\nbrokers = \"h:9092\"\n[kafka.options]\n\
+                 \"sasl.password\" = \"${{env:S}}\"\n[mart]\nurl = \"postgres://u:${{env:S}}@h:5432/d\"\n[lake]\n\
+                 url = \"file:///lake\"\n[epoch]\nage = \"5s\"\nrows = 10\n[memory]\ncap = \"64MiB\"\n"
+            ).chars().collect();
+            for (place, cut, piece) in edits {
+                let at = place.min(text.len());
+                let end = (at + cut).min(text.len());
+                text.splice(at..end, piece.chars());
+            }
+            let text: String = text.into_iter().collect();
+            let told = match parse(&text, &[("S", SECRET)]) {
+                Ok(config) => format!("{:?} {:?}", config.kafka, config.warnings),
+                Err(error) => error.to_string(),
+            };
+            proptest::prop_assert!(!told.contains(SECRET), "{told}");
+        }
     }
 }

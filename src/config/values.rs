@@ -77,6 +77,11 @@ pub fn count(text: &str) -> Parsed<u64> {
     }
 }
 
+/// A whole number above 0; empty for none.
+pub fn count_or_none(text: &str) -> Parsed<Option<u64>> {
+    if text.is_empty() { Ok(None) } else { count(text).map(Some) }
+}
+
 /// `true` or `false`.
 pub fn flag(text: &str) -> Parsed<bool> {
     match text {
@@ -143,12 +148,13 @@ pub fn topic(text: &str) -> Parsed<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
-/// The lake's root; empty for none. A path without a scheme is a local folder.
+/// The lake's root; empty for none. An absolute path without a scheme is a local folder.
 pub fn lake_url(text: &str) -> Parsed<Option<Url>> {
     match text.split_once("://") {
         None if text.is_empty() => Ok(None),
-        None => Ok(Some(Url::new(format!("file://{text}")))),
-        Some(("file", "")) => Err(Refusal::new("names no folder; write file:///folder")),
+        None if text.starts_with('/') => Ok(Some(Url::new(format!("file://{text}")))),
+        None => Err(Refusal::new("is no absolute path; write file:///folder or hdfs://host:port/folder")),
+        Some(("file", rest)) if !rest.starts_with('/') => Err(Refusal::new("names no folder; write file:///folder")),
         Some(("hdfs", rest)) if rest.starts_with('/') || rest.is_empty() => {
             Err(Refusal::new("names no host; write hdfs://namenode:8020/folder"))
         }
@@ -227,10 +233,10 @@ mod tests {
     #[test]
     fn lakes_and_marts_are_known_by_their_scheme() {
         assert_eq!(lake_url("file:///a/b").unwrap().unwrap().scheme(), "file");
-        assert_eq!(lake_url("./lake").unwrap().unwrap().expose(), "file://./lake");
+        assert_eq!(lake_url("/lake").unwrap().unwrap().expose(), "file:///lake");
         assert_eq!(lake_url("hdfs://n:8020/x").unwrap().unwrap().scheme(), "hdfs");
         assert!(lake_url("s3://lake/").unwrap_err().message.contains("not yet supported"));
-        for text in ["ftp://x", "hdfs:///x", "file://"] {
+        for text in ["ftp://x", "hdfs:///x", "file://", "file://lake", "lake", "5", "./lake"] {
             assert!(lake_url(text).is_err(), "{text}");
         }
         assert_eq!(mart_url("sqlite:///tmp/x.db").unwrap(), MartUrl::Sqlite(PathBuf::from("/tmp/x.db")));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -95,14 +95,16 @@ pub enum Age {
     /// Where one ended that was long, and one that left staged files: the log is about to reach a checkpoint, and the
     /// state a base.
     Old,
+    /// The same, with a checkpoint behind it.
+    Ancient,
 }
 
 /// Claims that nobody made anything of, up to shortly before a checkpoint.
-async fn claim_for_nothing(lake: &Lake) {
+async fn claim_for_nothing(lake: &Lake, checkpoints: u64) {
     let log = LogStore::open_existing(lake, NAME).await.unwrap().unwrap();
     let mut fold = log.load().await.unwrap().unwrap();
     assert!(fold.state.iter().all(|state| !state.base), "a base is written already");
-    while fold.version.0 + SHORT_OF_CHECKPOINT < CHECKPOINT_EVERY {
+    while fold.version.0 + SHORT_OF_CHECKPOINT < checkpoints * CHECKPOINT_EVERY {
         let draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
         let attempt = format!("{:032x}", fold.version.0);
         let definition = fold.definition.clone();
@@ -112,6 +114,7 @@ async fn claim_for_nothing(lake: &Lake) {
             CreateOutcome::Committed(hash) => fold.apply(&entry, hash).unwrap(),
             CreateOutcome::Other(other) => panic!("{other:?}"),
         }
+        log.checkpoint(&fold).await.unwrap();
     }
 }
 
@@ -133,7 +136,7 @@ pub struct World {
     pub memory: Memory,
     folder: tempfile::TempDir,
     /// How many there will be, and how many are sent.
-    instalments: i64,
+    instalments: AtomicI64,
     sent: Mutex<i64>,
     /// Requests that arrive in the next life.
     late: Mutex<Option<(Memory, MartFaults)>>,
@@ -158,21 +161,32 @@ impl World {
         let producer = Producer::new(&config).unwrap();
         let (_, memory) = Lake::memory();
         let (folder, late, sent) = (tempfile::tempdir().unwrap(), Mutex::default(), Mutex::new(0));
-        let young = Self { config, topic, producer, memory, folder, instalments: INSTALMENTS, sent, late };
+        let young =
+            Self { config, topic, producer, memory, folder, instalments: AtomicI64::new(INSTALMENTS), sent, late };
         match age {
             Age::Young => young,
-            Age::Old => young.grow_old(),
+            Age::Old => young.grow_old(1),
+            Age::Ancient => young.grow_old(2),
         }
     }
 
-    fn grow_old(mut self) -> Self {
-        self.instalments = EARLIER - 1;
+    fn grow_old(mut self, checkpoints: u64) -> Self {
+        *self.instalments.get_mut() = EARLIER - 1;
         assert!(matches!(self.live(&FaultPlan::none()), End::Stopped));
-        self.instalments = EARLIER;
+        *self.instalments.get_mut() = EARLIER;
         assert!(matches!(self.live(&FaultPlan::dies_before_its_first_epoch()), End::Died));
-        in_a_system(claim_for_nothing(&Lake::of_memory(&self.memory.next_life())));
-        self.instalments += LATER;
+        in_a_system(claim_for_nothing(&Lake::of_memory(&self.memory.next_life()), checkpoints));
+        *self.instalments.get_mut() += LATER;
         self
+    }
+
+    fn instalments(&self) -> i64 {
+        self.instalments.load(Ordering::Relaxed)
+    }
+
+    /// So many more instalments are to come; each is an epoch at least.
+    pub fn more(&self, instalments: i64) {
+        self.instalments.fetch_add(instalments, Ordering::Relaxed);
     }
 
     /// A world of its own that has come as far as this one; Kafka's topic is the same.
@@ -187,7 +201,7 @@ impl World {
             producer: Producer::new(&self.config).unwrap(),
             memory: self.memory.copy(),
             folder,
-            instalments: self.instalments,
+            instalments: AtomicI64::new(self.instalments()),
             sent: Mutex::new(*self.sent.lock().unwrap()),
             late: Mutex::default(),
         }
@@ -292,7 +306,7 @@ impl World {
             Err(_) => panic!("the last life hangs"),
         }
         let (lake, mart) = (self.memory.next_life(), self.mart_file());
-        in_a_system(judge::judge(&lake, &mart, &self.pipeline(), self.instalments));
+        in_a_system(judge::judge(&lake, &mart, &self.pipeline(), self.instalments()));
     }
 
     /// Runs until all instalments are committed, something ends it, or it dies.
@@ -403,6 +417,7 @@ impl World {
             live_tick: TICK,
             kpi_max: 16,
             state_cap: 100_000_000,
+            keep_entries: Some(1),
             until: None,
             board: Board::default(),
             gauges: Gauges::default(),
@@ -433,7 +448,7 @@ impl World {
     /// Sends one more instalment; false if all are sent.
     fn send_next(&self) -> bool {
         let mut sent = self.sent.lock().unwrap();
-        if *sent == self.instalments {
+        if *sent == self.instalments() {
             return false;
         }
         for (partition, &count) in (0..).zip(&RECORDS) {

@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
+mod entries;
 mod judge;
 mod life;
 mod point;

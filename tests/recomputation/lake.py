@@ -136,6 +136,9 @@ def log_entries(lake, pipeline):
         raise SystemExit(f"the lake holds no log of {pipeline}")
     log_id = json.loads(lake.read(logs[-1]))["log_id"]
     paths = sorted(path for path in lake.files(f"_lakeward/{pipeline}/{log_id}/log") if path.endswith(".json"))
+    first = f"_lakeward/{pipeline}/{log_id}/log/0/{0:020}.json"
+    if paths and first not in paths and json.loads(lake.read(paths[-1])).get("entries_from"):
+        raise SystemExit("old entries were removed (lake.keep_entries): there is nothing to recompute from the beginning")
     entries, previous = [], None
     for version, path in enumerate(paths):
         expected = f"_lakeward/{pipeline}/{log_id}/log/{version // 10_000}/{version:020}.json"

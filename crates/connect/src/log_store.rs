@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakeward_core::ids::Version;
 use lakeward_core::log::{
-    Entry, EntryError, Fold, FoldError, Found, LogPaths, LogStanding, PipelinePaths, Resolution, checkpoint_above,
-    entry_hash, is_checkpoint, resolve_create,
+    ENTRIES_PER_FOLDER, Entry, EntryError, Fold, FoldError, Found, LogPaths, LogStanding, PipelinePaths, Resolution,
+    checkpoint_above, entry_hash, is_checkpoint, resolve_create,
 };
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +188,46 @@ impl LogStore {
         Ok(())
     }
 
+    /// The fold at `version`, from one below it or a checkpoint between them.
+    pub async fn fold_at(&self, below: &Fold, version: Version) -> Result<Fold, LogError> {
+        let checkpoints = self.checkpoints().await?;
+        let between = checkpoints.into_iter().rev().find(|c| *c <= version).filter(|c| *c > below.version);
+        let mut fold = match between {
+            Some(checkpoint) => self.read_checkpoint(checkpoint).await?,
+            None => below.clone(),
+        };
+        while fold.version < version {
+            let next = fold.version.next();
+            let path = || self.paths.entry(next);
+            let found = self.entry(next).await?;
+            let (entry, hash) =
+                found.ok_or_else(|| LogError::Damaged { path: path(), what: "it is gone".to_owned() })?;
+            fold.apply(&entry, hash)?;
+        }
+        Ok(fold)
+    }
+
+    /// Removes the entries below `version`, oldest first; answers how many there were.
+    pub async fn remove_entries_below(&self, version: Version) -> Result<u64, LakeError> {
+        let root = self.paths.entries_root();
+        let mut removed = 0;
+        let of_block =
+            |name: &str| name.parse::<u64>().ok().map(|block| Version(block.saturating_mul(ENTRIES_PER_FOLDER)));
+        let mut blocks: Vec<(Version, String)> =
+            self.lake.list(&root).await?.into_iter().filter_map(|e| Some((of_block(&e.name)?, e.name))).collect();
+        blocks.sort_unstable();
+        for (_, block) in blocks.into_iter().filter(|(first, _)| *first < version) {
+            let folder = format!("{root}/{block}");
+            for file in self.lake.list(&folder).await? {
+                let of_file = file.name.strip_suffix(".json").and_then(|v| v.parse().ok()).map(Version);
+                if of_file.is_some_and(|v| v < version) && self.lake.delete(&format!("{folder}/{}", file.name)).await? {
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
     /// Entry `version` and its hash, made durable before anybody acts on it (L1); `None` if it isn't there.
     pub async fn entry(&self, version: Version) -> Result<Option<(Entry, String)>, LogError> {
         let path = self.paths.entry(version);
@@ -256,7 +296,13 @@ impl LogStore {
     }
 
     async fn newest_checkpoint(&self) -> Result<Option<Fold>, LogError> {
-        let Some(version) = self.checkpoints().await?.pop() else { return Ok(None) };
+        match self.checkpoints().await?.pop() {
+            Some(version) => self.read_checkpoint(version).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn read_checkpoint(&self, version: Version) -> Result<Fold, LogError> {
         let path = self.paths.checkpoint(version);
         let bytes = self.lake.read(&path).await.map_err(at(&path))?;
         let bytes = bytes.ok_or_else(|| LogError::Damaged { path: path.clone(), what: "it is gone".to_owned() })?;
@@ -265,7 +311,7 @@ impl LogStore {
             let source = EntryError::NewerLog(format!("checkpoint format {}", checkpoint.format));
             return Err(LogError::Entry { path, source });
         }
-        Ok(Some(checkpoint.fold))
+        Ok(checkpoint.fold)
     }
 
     async fn fix(lake: &Lake, paths: &PipelinePaths, n: u32, new_id: &str) -> Result<Self, LogError> {

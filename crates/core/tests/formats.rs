@@ -159,6 +159,7 @@ fn claim() -> Entry {
         first_windows: BTreeMap::from([("my_kpi".to_owned(), EventTime(60_000_000))]),
         state: StateChange::default(),
         rows_boundary: None,
+        entries_from: None,
         followers: BTreeMap::new(),
         rolled: None,
         created_at: 1_700_000_000_000_000,
@@ -198,6 +199,7 @@ fn epoch(before: &Entry) -> Entry {
             removed: Vec::new(),
         },
         rows_boundary: Some(EventTime(0)),
+        entries_from: Some(Version(0)),
         followers: BTreeMap::from([("my_follower".to_owned(), Version(0))]),
         rolled: Some(Version(0)),
         ..before.clone()

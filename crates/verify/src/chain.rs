@@ -21,7 +21,9 @@ const AT_ONCE: usize = 16;
 pub struct Chain {
     /// Names of the log's files.
     pub paths: LogPaths,
-    /// In order, from version 0 on if nothing is missing.
+    /// Where entries were removed as the log lets them go (F6): the checkpoint from which on it is there.
+    pub base: Option<Box<Fold>>,
+    /// In order, from version 0 on, or from the one above the base, if nothing is missing.
     pub entries: Vec<Entry>,
     /// Whether nothing is missing and all links hold. Only then the entries can be followed.
     pub intact: bool,
@@ -40,16 +42,18 @@ struct Checkpoint {
 impl Chain {
     /// Takes the head and reads all entries up to it.
     pub async fn read(lake: &Lake, paths: &LogPaths, report: &mut Report) -> Result<Self, ChainError> {
-        let versions = versions(lake, &log_folder(paths)).await?;
+        let mut versions = versions(lake, &paths.entries_root()).await?;
         let checkpoints = versions_in(lake.list(&paths.checkpoints()).await?.into_iter().map(|e| e.name));
         let mut chain = Self {
             paths: paths.clone(),
+            base: None,
             entries: Vec::with_capacity(versions.len()),
             intact: true,
             head: versions.last().copied(),
             checkpoints: checkpoints.into_iter().collect(),
             hashes: Vec::with_capacity(versions.len()),
         };
+        chain.find_base(lake, &mut versions, report).await?;
         chain.note_holes(&versions, report);
         let found = stream::iter(versions.into_iter().map(|version| {
             let path = paths.entry(version);
@@ -65,9 +69,39 @@ impl Chain {
         Ok(chain)
     }
 
+    /// The newest entry says below which version others may be gone. If some are, the log begins at that checkpoint.
+    async fn find_base(
+        &mut self,
+        lake: &Lake,
+        versions: &mut BTreeSet<Version>,
+        report: &mut Report,
+    ) -> Result<(), LakeError> {
+        let Some(head) = self.head else { return Ok(()) };
+        let newest = lake.read(&self.paths.entry(head)).await?.and_then(|bytes| Entry::parse(&bytes).ok());
+        let Some(from) = newest.and_then(|entry| entry.entries_from) else { return Ok(()) };
+        if (0..from.0).all(|version| versions.contains(&Version(version))) {
+            return Ok(());
+        }
+        versions.retain(|version| *version > from);
+        let path = self.paths.checkpoint(from);
+        let checkpoint = lake.read(&path).await?;
+        let base = checkpoint.and_then(|bytes| serde_json::from_slice::<Checkpoint>(&bytes).ok());
+        let hash = lake.read(&self.paths.entry(from)).await?.map(|bytes| hex::encode(Sha256::digest(&bytes)));
+        match base {
+            Some(Checkpoint { fold }) if fold.version == from && Some(&fold.hash) == hash.as_ref() => {
+                report.counted(I1, "entries", 1);
+                self.base = Some(Box::new(fold));
+            }
+            _ => self
+                .refuse(report, format!("entries below {from} are gone, and {path} is not the checkpoint of {from}")),
+        }
+        Ok(())
+    }
+
     fn note_holes(&mut self, versions: &BTreeSet<Version>, report: &mut Report) {
         let Some(head) = self.head else { return };
-        for version in (0..head.0).map(Version).filter(|version| !versions.contains(version)) {
+        let first = self.base.as_ref().map_or(0, |base| base.version.0 + 1);
+        for version in (first..head.0).map(Version).filter(|version| !versions.contains(version)) {
             self.intact = false;
             report.broken(I1, || format!("entry {version} is missing: {} is not there", self.paths.entry(version)));
         }
@@ -94,7 +128,9 @@ impl Chain {
                 return Ok(());
             }
         };
-        if version.0 == self.entries.last().map_or(0, |before| before.version.0 + 1) {
+        let base = self.base.as_ref().map(|base| base.version);
+        let before = self.entries.last().map(|before| before.version).or(base);
+        if version == before.map_or(Version(0), Version::next) {
             self.check_link(&entry, report);
         }
         self.entries.push(entry);
@@ -105,7 +141,8 @@ impl Chain {
     /// An entry that changed is known by its successor, which names its hash (I2).
     fn check_link(&mut self, entry: &Entry, report: &mut Report) {
         report.counted(I2, "links", 1);
-        if entry.previous.as_ref() != self.hashes.last() {
+        let before = self.hashes.last().or(self.base.as_ref().map(|base| &base.hash));
+        if entry.previous.as_ref() != before {
             self.intact = false;
             let version = entry.version;
             report.broken(I1, || format!("entry {version} names another hash than that of the entry before it"));
@@ -135,6 +172,9 @@ impl Chain {
             report.broken(I1, || format!("a checkpoint stands at {newest}, the newest entry is {head}"));
             return Ok(());
         }
+        if self.base.as_ref().is_some_and(|base| base.version == newest) {
+            return Ok(());
+        }
         let path = self.paths.checkpoint(newest);
         let bytes = lake.read(&path).await?.unwrap_or_default();
         let at = self.entries.binary_search_by_key(&newest, |entry| entry.version).ok();
@@ -162,12 +202,6 @@ async fn versions(lake: &Lake, folder: &str) -> Result<BTreeSet<Version>, LakeEr
 
 fn versions_in(names: impl Iterator<Item = String>) -> BTreeSet<Version> {
     names.filter_map(|name| name.strip_suffix(".json")?.parse().ok().map(Version)).collect()
-}
-
-/// The folder of all entries: entry 0 lies in a folder of it.
-fn log_folder(paths: &LogPaths) -> String {
-    let first = paths.entry(Version(0));
-    first.rsplitn(3, '/').nth(2).unwrap_or_default().to_owned()
 }
 
 /// Why the log can't be followed by this program.

@@ -70,6 +70,10 @@ impl<'a> Walk<'a> {
     pub async fn entries(&mut self, report: &mut Report) -> Result<(), VerifyError> {
         if !self.chain.intact {
             self.stopped = Some("the log itself is not whole".to_owned());
+        } else if let Some(base) = &self.chain.base {
+            let what = "were removed, so nothing can be worked out from the beginning";
+            self.stopped = Some(format!("entries below {} {what}", base.version));
+            self.files_of_base(base.version, report).await?;
         } else if self.shelf.history.removed_files {
             self.stopped = Some("entries have taken files out, so the lake does not hold all input".to_owned());
         } else if !self.has_input() {
@@ -80,6 +84,15 @@ impl<'a> Walk<'a> {
         }
         if let Some(why) = &self.stopped {
             RECOMPUTED.iter().for_each(|invariant| report.undecided(*invariant, why.clone()));
+        }
+        Ok(())
+    }
+
+    /// The files that entries below the base had added are looked at all the same.
+    async fn files_of_base(&self, base: Version, report: &mut Report) -> Result<(), VerifyError> {
+        let history = self.shelf.history;
+        for live in history.live.values().flat_map(|layer| layer.values()).filter(|live| live.version <= base) {
+            self.shelf.read(live, report).await?;
         }
         Ok(())
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::ledger::Counters;
-use lakeward_core::log::{Entry, EntryKind, LiveFile, PartitionEntry, StateRef};
+use lakeward_core::log::{
+    Entry, EntryKind, Fold, LiveFile, LiveFiles, PartitionEntry, PartitionFold, ReignEnd, StateRef, version_of,
+};
 
 use crate::invariant::Invariant::{self, I1, I3, I10, I19};
 use crate::report::Report;
@@ -68,10 +70,10 @@ pub struct History {
 }
 
 impl History {
-    /// Adds up all entries.
+    /// Adds up all entries, above the base if there is one.
     #[must_use]
-    pub fn of(entries: &[Entry], report: &mut Report) -> Self {
-        let mut history = Self::default();
+    pub fn of(base: Option<&Fold>, entries: &[Entry], report: &mut Report) -> Self {
+        let mut history = base.map(Self::from_base).unwrap_or_default();
         for entry in entries {
             history.take(entry, report);
         }
@@ -88,6 +90,39 @@ impl History {
             _ => reached.map(|reached| reached.to),
         };
         end.or_else(|| reached.map(|reached| reached.start)).unwrap_or(0)
+    }
+
+    /// What a checkpoint says of the entries that are gone. State taken out below it nobody needs any more.
+    fn from_base(fold: &Fold) -> Self {
+        let reached = |held: &PartitionFold| Reached {
+            topic_id: held.topic_id.clone(),
+            start: held.start,
+            to: held.to,
+            watermark: held.watermark,
+            total: held.total.clone(),
+        };
+        let now = fold.partitions.iter().map(|(&p, held)| ((held.incarnation, p), reached(held)));
+        let past = fold.past_incarnations.iter().map(|(&(p, i), held)| ((i, p), reached(held)));
+        let live = |files: &LiveFiles| {
+            let of = |file: &LiveFile| Live { file: file.clone(), version: version_of(&file.path).unwrap_or_default() };
+            files.iter().map(|file| (file.path.clone(), of(file))).collect()
+        };
+        let reign = |end: &ReignEnd| end.iter().map(|(&p, &(i, to))| ((i, p), to)).collect();
+        Self {
+            sources: past.chain(now).collect(),
+            incarnations: fold.partitions.iter().map(|(&p, held)| (p, held.incarnation)).collect(),
+            live: fold.files.iter().map(|(layer, files)| (layer.clone(), live(files))).collect(),
+            removed_files: false,
+            state: fold.state.iter().map(|object| (object.path.clone(), object.clone())).collect(),
+            state_removed: Vec::new(),
+            reigns: fold.reigns.iter().map(|(&claim, end)| (claim, reign(end))).collect(),
+            claim: fold.claim,
+            g: Some(fold.g),
+            rows_boundary: fold.rows_boundary,
+            followers: fold.followers.clone(),
+            rolled: fold.rolled,
+            definitions: vec![fold.definition.clone()],
+        }
     }
 
     fn take(&mut self, entry: &Entry, report: &mut Report) {

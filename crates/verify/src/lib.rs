@@ -110,7 +110,7 @@ pub async fn verify(subject: Subject<'_>) -> Result<Verified, VerifyError> {
     let snapshot = take_snapshot(pipeline, log, mart, &mut report).await;
     let chain = Chain::read(lake, paths, &mut report).await?;
     let head = chain.head.ok_or(VerifyError::Empty)?;
-    let history = History::of(&chain.entries, &mut report);
+    let history = History::of(chain.base.as_deref(), &chain.entries, &mut report);
     let quiet = given_up == Some(history.claim);
     if !quiet {
         report.undecided(I8, "somebody works on the pipeline, or its owner did not end cleanly");

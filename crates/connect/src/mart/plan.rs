@@ -220,6 +220,7 @@ mod tests {
             derived: vec![],
             dedup: None,
             layers: vec![],
+            max_refused: None,
             rows: Some(RowsMart {
                 table: "things".into(),
                 columns: columns.iter().map(|(name, source)| ((*name).to_owned(), *source)).collect(),

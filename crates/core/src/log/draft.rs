@@ -84,6 +84,8 @@ pub struct Draft {
     pub first_windows: BTreeMap<String, EventTime>,
     /// New boundary of the rows mart.
     pub rows_boundary: Option<EventTime>,
+    /// Entries below this version may go from this entry on.
+    pub entries_from: Option<Version>,
     /// What followers have done.
     pub followers: BTreeMap<String, Version>,
     /// How far files are in place.
@@ -104,6 +106,7 @@ impl Draft {
             state_removed: Vec::new(),
             first_windows: BTreeMap::new(),
             rows_boundary: None,
+            entries_from: None,
             followers: BTreeMap::new(),
             rolled: None,
         }
@@ -162,6 +165,7 @@ pub fn render(fold: &Fold, draft: &Draft, author: &Author) -> Entry {
         entry.requires.push(FIRST_WINDOWS.to_owned());
     }
     entry.rows_boundary = draft.rows_boundary.filter(|b| Some(*b) > fold.rows_boundary).or(fold.rows_boundary);
+    entry.entries_from = draft.entries_from.max(fold.entries_from);
     entry.rolled = draft.rolled.max(fold.rolled);
     entry
 }
@@ -187,6 +191,7 @@ fn blank(log_id: &str, version: Version, previous: Option<String>, draft: &Draft
         first_windows: draft.first_windows.clone(),
         state: StateChange::default(),
         rows_boundary: draft.rows_boundary,
+        entries_from: draft.entries_from,
         followers: draft.followers.clone(),
         rolled: draft.rolled,
         created_at: author.now,

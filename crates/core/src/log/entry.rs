@@ -214,6 +214,9 @@ pub struct Entry {
     /// Rows of the mart with a Kafka time below this are gone (retention, F2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_boundary: Option<EventTime>,
+    /// Entries below this version, which has a checkpoint, may be gone (F6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries_from: Option<Version>,
     /// Per follower the version that it had done when the entry was built.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub followers: BTreeMap<String, Version>,

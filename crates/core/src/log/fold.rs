@@ -73,6 +73,9 @@ pub struct Fold {
     pub recent: Recent,
     /// Boundary of the rows mart.
     pub rows_boundary: Option<EventTime>,
+    /// Entries below this version may be gone; there is a checkpoint at it (F6).
+    #[serde(default)]
+    pub entries_from: Option<Version>,
     /// Per follower the newest version known done.
     pub followers: BTreeMap<String, Version>,
     /// Files of all entries up to here are in place.
@@ -119,6 +122,7 @@ impl Fold {
             first_windows: BTreeMap::new(),
             recent: Recent::default(),
             rows_boundary: None,
+            entries_from: None,
             followers: BTreeMap::new(),
             rolled: None,
             ended: None,
@@ -188,6 +192,10 @@ impl Fold {
         self.definition.clone_from(&entry.definition);
         self.semantics = entry.semantics;
         self.rows_boundary = self.rows_boundary.max(entry.rows_boundary);
+        if entry.entries_from >= Some(entry.version) {
+            return Err(damaged(entry, "it lets itself go"));
+        }
+        self.entries_from = self.entries_from.max(entry.entries_from);
         for (name, &version) in &entry.followers {
             let known = self.followers.entry(name.clone()).or_insert(version);
             *known = (*known).max(version);

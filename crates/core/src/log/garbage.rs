@@ -36,6 +36,46 @@ pub fn removable_state(fold: &Fold, last_but_one_checkpoint: Option<Version>) ->
     fold.state_removed.iter().filter(|(removed, _)| *removed <= limit).map(|(_, path)| path.clone()).collect()
 }
 
+/// Names of folders of state objects that may go: an attempt of an earlier claim wrote them, and no object in them is
+/// held, or was taken out so lately that a checkpoint may still name it.
+#[must_use]
+pub fn removable_state_folders(
+    fold: &Fold,
+    paths: &LogPaths,
+    folders: &[String],
+    last_but_one_checkpoint: Option<Version>,
+) -> Vec<String> {
+    let root = paths.state_root();
+    let lately = fold.state_removed.iter().filter(|(removed, _)| Some(*removed) > last_but_one_checkpoint);
+    let needed: BTreeSet<&str> = fold
+        .state
+        .iter()
+        .map(|object| object.path.as_str())
+        .chain(lately.map(|(_, path)| path.as_str()))
+        .filter_map(|path| path.strip_prefix(&root)?.trim_start_matches('/').split('/').next())
+        .collect();
+    let free = |name: &&String| {
+        claim_of_folder(name).is_some_and(|(claim, _)| claim < fold.claim) && !needed.contains(name.as_str())
+    };
+    folders.iter().filter(free).cloned().collect()
+}
+
+/// Below which version entries may go (F6): the newest checkpoint that leaves `keep` entries and another checkpoint above
+/// it, and that all files and every follower have passed. `followers`: how far each one has come.
+#[must_use]
+pub fn entries_boundary(
+    fold: &Fold,
+    checkpoints: &[Version],
+    followers: impl IntoIterator<Item = Option<Version>>,
+    keep: u64,
+) -> Option<Version> {
+    let last_but_one = checkpoints.iter().rev().nth(1).copied()?;
+    let passed = followers.into_iter().chain([fold.rolled]).min().flatten()?;
+    let kept = Version(fold.version.0.checked_sub(keep)?);
+    let limit = last_but_one.min(passed).min(kept);
+    checkpoints.iter().rev().find(|checkpoint| **checkpoint <= limit).copied()
+}
+
 /// The version in a final file name `part-<v>-…`.
 #[must_use]
 pub fn version_of(path: &str) -> Option<Version> {
@@ -129,6 +169,53 @@ mod tests {
         assert_eq!(removable_state(&fold, None), [""; 0]);
         assert_eq!(removable_state(&fold, Some(Version(1))), [""; 0]);
         assert_eq!(removable_state(&fold, Some(Version(2))), ["delta"]);
+    }
+
+    #[test]
+    fn state_of_attempts_that_died_goes_and_what_a_checkpoint_may_name_stays() {
+        let paths = PipelinePaths::new("p").log("l");
+        let mut fold = first();
+        let state = |attempt: &str, base_of| StagedState {
+            path: paths.state(Version(0), attempt, "delta"),
+            base_of,
+            length: 1,
+            checksum: "c".to_owned(),
+            items: 1,
+        };
+        let mut draft = Draft::empty(EntryKind::Epoch);
+        draft.state = vec![state("old", None), state("live", None)];
+        commit(&mut fold, &draft, 0, "b");
+        draft.state = vec![state("base", Some(Version(1)))];
+        draft.state_removed = vec![paths.state(Version(0), "old", "delta")];
+        commit(&mut fold, &draft, 0, "c");
+        let folders = ["0-old", "0-live", "0-base", "0-dead", "9-new", "foreign"].map(str::to_owned);
+        let removable = |fold: &Fold, checkpoint| removable_state_folders(fold, &paths, &folders, checkpoint);
+        assert_eq!(removable(&fold, None), [""; 0], "the owner of claim 0 may still write to all of them");
+        commit(&mut fold, &Draft::empty(EntryKind::Claim { takes: "all".to_owned() }), 0, "d");
+        assert_eq!(removable(&fold, None), ["0-dead"]);
+        assert_eq!(removable(&fold, Some(Version(2))), ["0-old", "0-dead"]);
+    }
+
+    #[test]
+    fn entries_go_below_a_checkpoint_that_everybody_has_passed() {
+        let mut fold = first();
+        (fold.version, fold.rolled) = (Version(5_500), Some(Version(5_490)));
+        let check = |fold: &Fold, checkpoints: &[u64], followers: &[Option<u64>], keep, expected: Option<u64>| {
+            let checkpoints: Vec<_> = checkpoints.iter().copied().map(Version).collect();
+            let followers = followers.iter().map(|f| f.map(Version));
+            assert_eq!(entries_boundary(fold, &checkpoints, followers, keep), expected.map(Version));
+        };
+        const ALL: &[u64] = &[1000, 2000, 3000, 4000, 5000];
+        check(&fold, ALL, &[Some(5_499)], 1, Some(4_000));
+        check(&fold, ALL, &[Some(5_499), Some(2_500)], 1, Some(2_000));
+        check(&fold, ALL, &[Some(5_499), Some(999)], 1, None);
+        check(&fold, ALL, &[Some(5_499), None], 1, None);
+        check(&fold, ALL, &[], 2_000, Some(3_000));
+        check(&fold, ALL, &[], 9_000, None);
+        check(&fold, &[5_000], &[], 1, None);
+        check(&fold, &[1_000, 5_000], &[], 1, Some(1_000));
+        fold.rolled = None;
+        check(&fold, ALL, &[], 1, None);
     }
 
     #[test]

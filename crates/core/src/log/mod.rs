@@ -8,6 +8,8 @@ mod entry;
 mod fence;
 mod fold;
 mod garbage;
+#[cfg(test)]
+mod garbage_properties;
 mod live_files;
 mod owner;
 mod paths;

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use crate::ids::Version;
 use crate::log::StagedFile;
 
+/// Entries in one folder (L1): a listing stays short.
+pub const ENTRIES_PER_FOLDER: u64 = 10_000;
+
 /// Names of one pipeline, before a log's id is known.
 #[derive(Clone, Debug)]
 pub struct PipelinePaths {
@@ -60,7 +63,7 @@ impl LogPaths {
     }
 
     fn entries(&self, version: Version) -> String {
-        format!("{}/log/{}", self.root, version.0 / 10_000)
+        format!("{}/{}", self.entries_root(), version.0 / ENTRIES_PER_FOLDER)
     }
 
     /// Checkpoint at `v` (L5).
