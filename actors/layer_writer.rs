@@ -10,7 +10,7 @@ use actix::prelude::*;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use lakeward_connect::lake::Lake;
-use lakeward_connect::layer::{AppendMeta, EpochFiles, LayerError, LayerSpec};
+use lakeward_connect::layer::{AppendMeta, EpochFiles, LayerError, LayerSpec, LeafError};
 use lakeward_core::ids::Epoch;
 
 use crate::attempt::Attempts;
@@ -110,7 +110,14 @@ impl LayerWriter {
 
     /// Ends the generation, and this actor at once: an epoch that misses rows must never be closed and reported.
     fn fail(&mut self, error: &LayerError, ctx: &mut Context<Self>) {
-        self.sentinel.fail(Cause::Failed(format!("layer {}: {error}", self.name)));
+        // Beginning again would find the same: a person has to choose another column.
+        let cause = match error {
+            LayerError::Leaf(LeafError::TooMany { .. }) => {
+                Cause::Stop { code: "TOO_MANY_FOLDERS", message: format!("layer {}: {error}", self.name) }
+            }
+            _ => Cause::Failed(format!("layer {}: {error}", self.name)),
+        };
+        self.sentinel.fail(cause);
         ctx.stop();
     }
 }

@@ -314,11 +314,10 @@ mod tests {
             edits in proptest::collection::vec((0..400_usize, 0..9_usize, "[\\[\\]{}=\"'\\\\#.,$a-z0-9\n\u{0}é-]{0,6}"), 0..4),
         ) {
             const SECRET: &str = "hunter2hunter2hunter2";
-            let mut text: Vec<char> = format!(
-                "[http]\nlisten = \"127.0.0.1:8501\"\n[kafka]\nbrokers = \"h:9092\"\n[kafka.options]\n\
-                 \"sasl.password\" = \"${{env:S}}\"\n[mart]\nurl = \"postgres://u:${{env:S}}@h:5432/d\"\n[lake]\n\
+            let mut text: Vec<char> = "[http]\nlisten = \"127.0.0.1:8501\"\n[kafka]\nbrokers = \"h:9092\"\n[kafka.options]\n\
+                 \"sasl.password\" = \"${env:S}\"\n[mart]\nurl = \"postgres://u:${env:S}@h:5432/d\"\n[lake]\n\
                  url = \"file:///lake\"\n[epoch]\nage = \"5s\"\nrows = 10\n[memory]\ncap = \"64MiB\"\n"
-            ).chars().collect();
+                .chars().collect();
             for (place, cut, piece) in edits {
                 let at = place.min(text.len());
                 let end = (at + cut).min(text.len());

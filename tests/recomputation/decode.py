@@ -9,6 +9,7 @@ from .feed import Rejected, rounded
 
 MAX_DEPTH = 128
 MAX_DIGITS = 38
+MAX_PAYLOAD = 10 << 20
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 INTEGERS = {"int32": 2**31, "int64": 2**63}
 
@@ -27,6 +28,8 @@ NO_OBJECT_CODES = {
 
 def json_object(payload):
     """The pairs of the payload's one object; whole numbers as int, others as Decimal."""
+    if len(payload) > MAX_PAYLOAD:
+        raise NotAnObject("too large to be parsed")
     try:
         text = payload.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_unique, parse_float=_number, parse_int=_whole, parse_constant=_refuse)

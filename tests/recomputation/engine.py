@@ -15,6 +15,7 @@ from typing import NamedTuple
 from .decode import NO_OBJECT, NO_OBJECT_CODES, NotAnObject, decode, json_object
 from .feed import Rejected
 
+SPECIAL = set('"#%\'*/:=?\\{[]^\x7f') | {chr(code) for code in range(32)}
 BEFORE_ALL_TIME = -(2**63)
 MAX_KEY_BYTES = 1024
 
@@ -190,6 +191,7 @@ class Engine:
                     raise Rejected("CHECK", check.name)
                 return row, time, check.name
         self.feed.derive(row)
+        self._refuse_long_folders(row)
         self._refuse_long_keys(row)
         return row, time, None
 
@@ -202,6 +204,13 @@ class Engine:
         if record.timestamp == -1:
             raise Rejected("NO_TIMESTAMP")
         return record.timestamp * 1000
+
+    def _refuse_long_folders(self, row):
+        """`column=value` is at most 255 bytes once escaped, and a value at most 200."""
+        for name in self.feed.partition_by:
+            value = row[name]
+            if type(value) is str and (len(value.encode()) > 200 or _escaped(name) + 1 + _escaped(value) > 255):
+                raise Rejected("KEY_TOO_LARGE", name)
 
     def _refuse_long_keys(self, row):
         """N3: a key is, per column, four bytes of length and the text as in Gold."""
@@ -310,3 +319,8 @@ def _compare_counters(subject, counts, told, compare):
 
 def _starting(prefix, counts):
     return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+
+
+def _escaped(text):
+    """Bytes of a text in the name of a Hive folder, where special characters are written as %XX."""
+    return sum(3 if letter in SPECIAL else len(letter.encode()) for letter in text)

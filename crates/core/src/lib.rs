@@ -12,6 +12,7 @@ pub mod document;
 pub mod duration;
 pub mod expr;
 pub mod generate;
+pub mod hive;
 pub mod idle;
 pub mod ids;
 pub mod json_line;

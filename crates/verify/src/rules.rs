@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use lakeward_core::pipeline::{EventTimeSource, Kpi, Otherwise, Pipeline};
+use lakeward_core::hive::is_special;
+use lakeward_core::pipeline::{EventTimeSource, Holds, Kpi, Otherwise, Pipeline};
 use lakeward_core::types::{Column, DataType};
 
 use crate::calendar::DAY;
@@ -143,12 +144,33 @@ impl<'p> Rules<'p> {
                 Err(_) => return Fate::Refused(Refusal::of("OVERFLOW", &derived.column.name)),
             }
         }
+        if let Some(refusal) = self.long_folder(&cells) {
+            return Fate::Refused(refusal);
+        }
         let kpis = self.pipeline.kpis.iter().zip(&self.known_kpis);
         let inputs = kpis.map(|(kpi, known)| known.then(|| self.input(kpi, &cells)).transpose());
         match inputs.collect() {
             Ok(inputs) => Fate::Row(Row { cells, time, inputs }),
             Err(refusal) => Fate::Refused(refusal),
         }
+    }
+
+    /// The first text that makes no name of a folder: over 200 bytes, or over 255 with its column's name once the
+    /// characters that Hive escapes are three bytes each.
+    fn long_folder(&self, cells: &[Cell]) -> Option<Refusal> {
+        let escaped = |text: &str| text.chars().map(|c| if is_special(c) { 3 } else { c.len_utf8() }).sum::<usize>();
+        for layer in &self.pipeline.layers {
+            let Holds::Rows { partition_by } = &layer.holds else { continue };
+            for &index in partition_by {
+                let (Some(Cell::Text(text)), Some(column)) = (cells.get(index), self.columns.get(index)) else {
+                    continue;
+                };
+                if text.len() > 200 || escaped(&column.name) + escaped("x") + escaped(text) > 255 {
+                    return Some(Refusal::of("KEY_TOO_LARGE", &column.name));
+                }
+            }
+        }
+        None
     }
 
     fn input(&self, kpi: &Kpi, cells: &[Cell]) -> Result<KpiInput, Refusal> {

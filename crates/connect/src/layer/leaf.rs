@@ -13,16 +13,13 @@ use arrow::{
     error::ArrowError,
 };
 use chrono::{DateTime, Timelike};
+use lakeward_core::hive::{MAX_NAME_BYTES, is_special, names_a_folder};
 use thiserror::Error;
+
+pub use lakeward_core::hive::MAX_VALUE_BYTES;
 
 /// The folder of NULL.
 pub const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
-
-/// Longest value of a partition column, in bytes as UTF-8.
-pub const MAX_VALUE_BYTES: usize = 200;
-
-/// Longest name of a folder that every store takes.
-const MAX_NAME_BYTES: usize = 255;
 
 /// Why a value cannot name a folder, or a folder gives no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -85,14 +82,13 @@ pub(super) fn push(leaf: &mut String, column: &str, value: Option<&str>) -> Resu
     if !leaf.is_empty() {
         leaf.push('/');
     }
-    let start = leaf.len();
     escape(leaf, column);
     leaf.push('=');
     match value {
         None | Some("") => leaf.push_str(NULL_VALUE),
         Some(value) => {
             escape(leaf, value);
-            if value.len() > MAX_VALUE_BYTES || leaf.len() - start > MAX_NAME_BYTES {
+            if !names_a_folder(column, value) {
                 return Err(LeafError::TooLong { column: column.to_owned(), bytes: value.len() });
             }
         }
@@ -155,14 +151,6 @@ fn timestamp(micros: i64) -> Option<String> {
         return Some(text);
     }
     Some(format!("{text}.{}", format!("{fraction:06}").trim_end_matches('0')))
-}
-
-/// Hive's list of characters that are escaped in the name of a folder, and NUL, which no store takes.
-fn is_special(c: char) -> bool {
-    matches!(
-        c,
-        '\0'..='\x1f' | '\x7f' | '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '{' | '[' | ']' | '^'
-    )
 }
 
 fn escape(out: &mut String, text: &str) {

@@ -90,7 +90,10 @@ async fn fold_of(store: &LogStore) -> Fold {
 async fn behind_the_end_nothing_counts_and_the_sleepers_create_does_not_though_its_entry_is_gone() {
     let (store, mut fold) = begun().await;
     let sleeper = fold.clone();
-    assert_eq!(LogStore::standing(&[store.clone()]).await.unwrap(), [LogStanding { begun: true, cleared: false }]);
+    assert_eq!(
+        LogStore::standing(std::slice::from_ref(&store)).await.unwrap(),
+        [LogStanding { begun: true, cleared: false }]
+    );
     let next = store.fix_next("two").await.unwrap();
     for draft in [claim(), Draft::empty(EntryKind::Ended { next: next.id().to_owned() })] {
         let entry = render(&fold, &draft, &author(fold.claim.0, &fold.version.to_string()));

@@ -46,7 +46,7 @@ pub enum Reason {
     NoTimestamp,
     /// The event time is too far ahead of the process's clock (T4).
     Future,
-    /// A KPI key is above its size limit (N3).
+    /// A KPI key is above its size limit (N3), or a text is too long for the name of its folder.
     KeyTooLarge,
     /// A check with `otherwise = "quarantine"` did not pass.
     Check,

@@ -216,6 +216,8 @@ fn staged(path: String) -> StagedFile {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn nothing_that_somebody_needs_is_ever_removed(steps in prop::collection::vec(step(), 1..80)) {
         let mut world = World::new();

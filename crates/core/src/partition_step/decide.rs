@@ -7,9 +7,10 @@ use arrow::compute::take;
 
 use crate::decode::{Decoded, Reason, Reject};
 use crate::expr::Evaluated;
+use crate::hive::names_a_folder;
 use crate::ids::EventTime;
 use crate::kpi::{PreAggregate, Prepared};
-use crate::pipeline::{Otherwise, Pipeline};
+use crate::pipeline::{Holds, Layer, Otherwise, Pipeline};
 
 /// What a record is, before the records around it are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub(super) fn decide(pipeline: &Pipeline, pre_aggregate: &PreAggregate, decoded:
     let mut columns = select(decoded.columns, &passed);
     let mut outcomes = Outcomes::new(passed.len());
     derive(pipeline, &mut columns, &mut outcomes);
+    refuse_long_folders(pipeline, &columns, &mut outcomes);
     let prepared = pre_aggregate.prepare(&columns, passed.len());
     for failure in &prepared.failures {
         outcomes.reject(failure.row, failure.reason, &failure.field, failure.detail.clone());
@@ -148,6 +150,25 @@ fn derive(pipeline: &Pipeline, columns: &mut Vec<ArrayRef>, outcomes: &mut Outco
         let evaluated = derived.expr.evaluate(columns, outcomes.of_rows.len());
         outcomes.reject_failures(&evaluated, &derived.column.name);
         columns.push(evaluated.values);
+    }
+}
+
+/// A value of a partition column must make the name of a folder. Only texts can be too long.
+fn refuse_long_folders(pipeline: &Pipeline, columns: &[ArrayRef], outcomes: &mut Outcomes) {
+    let names = pipeline.row_columns();
+    let by = |layer: &Layer| match &layer.holds {
+        Holds::Rows { partition_by } => partition_by.clone(),
+        _ => Vec::new(),
+    };
+    for index in pipeline.layers.iter().flat_map(by) {
+        let (Some(column), Some(values)) = (names.get(index), columns.get(index)) else { continue };
+        let Some(texts) = values.as_string_opt::<i32>() else { continue };
+        for (row, text) in texts.iter().enumerate() {
+            if let Some(text) = text.filter(|text| !names_a_folder(&column.name, text)) {
+                let detail = format!("{} bytes are too long for the name of a folder", text.len());
+                outcomes.reject(row, Reason::KeyTooLarge, &column.name, detail);
+            }
+        }
     }
 }
 

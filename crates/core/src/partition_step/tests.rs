@@ -292,3 +292,26 @@ proptest! {
         prop_assert_eq!(run(&records, &cuts), run(&records, &[]));
     }
 }
+
+#[test]
+fn a_text_that_is_too_long_for_the_name_of_its_folder_is_quarantined_and_nothing_else() {
+    let mut pipeline = pipeline();
+    pipeline.kpis.clear();
+    let (name, holds) = ("rows".to_owned(), Holds::Rows { partition_by: vec![1] });
+    pipeline.layers.push(Layer { path: name.clone(), name, encoding: Encoding::Parquet, holds });
+    let mut step = step_of(&pipeline, start());
+    let long = [
+        "x".repeat(200),
+        "x".repeat(201),
+        "/".repeat(82),
+        "/".repeat(83),
+        "\u{1f600}".repeat(50),
+        "\u{1f600}".repeat(51),
+    ];
+    let records: Vec<_> = (0..).zip(&long).map(|(i, colour)| row(100 + i, i, colour)).collect();
+    let out = step.step(&batch(7, &records), NOW).unwrap();
+    let c = &out.counters;
+    assert_eq!((c.records, c.kept, c.quarantined, out.bronze_rows), (6, 3, 3, 6));
+    assert_eq!(c.by_reason.get("KEY_TOO_LARGE"), Some(&3));
+    assert!(c.is_balanced());
+}
