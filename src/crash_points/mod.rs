@@ -25,7 +25,7 @@ use self::life::{Age, Bed, End, World};
 use self::point::{Fault, Occurrence, Plan, Point, faults_of};
 
 /// Lives that run at the same time: they mostly wait.
-const SIDE_BY_SIDE: usize = 12;
+const SIDE_BY_SIDE: usize = 8;
 
 /// One cell of the matrix.
 #[derive(Clone, Debug)]
