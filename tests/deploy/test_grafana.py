@@ -8,7 +8,7 @@ import sys
 from itertools import combinations
 
 import pytest
-from conftest import ROOT, read_yaml
+from files import ROOT, read_yaml
 from test_prometheus import RULES, documented
 
 DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 
-from conftest import ROOT, read_yaml
+from files import ROOT, read_yaml
 
 FOLDER = ROOT / "deploy" / "prometheus"
 RULES = [rule for file in sorted((FOLDER / "rules").glob("*.yml")) for group in read_yaml(file)["groups"]
