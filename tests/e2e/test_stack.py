@@ -1,15 +1,17 @@
-"""What docker-compose.yml describes, run as processes: the same commands, the same variables and the same health check, on
-the run's servers in place of the containers."""
+"""What docker-compose.yml and the manifests describe, run as processes: the same commands, configuration and health checks, on
+the run's servers in place of theirs."""
 
-import os
+import getpass
 import re
 import subprocess
 import urllib.parse
+import urllib.request
 
 import psycopg
 import yaml
 
-from program import ROOT, Lakeward, free_port, wait_until
+from orders import orders, produce
+from program import OPENER, ROOT, Lakeward, free_port, wait_until
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
@@ -64,3 +66,56 @@ def test_the_services_of_the_compose_file_run_as_processes(new_bench):
     producer.stop()
     lakeward.stop()
     assert stack.health("lakeward") != 0, "healthy after it ended"
+
+
+def give_lake_to(bench, variables):
+    """The lake's root for the user that the pods are to HDFS, as the first step in deploy/k8s/kustomization.yaml says."""
+    [user] = [variable["value"] for variable in variables if variable["name"] == "HADOOP_USER_NAME"]
+    assert f"hdfs dfs -chown {user} " in (ROOT / "deploy" / "k8s" / "kustomization.yaml").read_text()
+    for what in ("op=MKDIRS", f"op=SETOWNER&owner={user}"):
+        url = f"{bench.webhdfs}/webhdfs/v1/{bench.name}?{what}&user.name={getpass.getuser()}"
+        OPENER.open(urllib.request.Request(url, method="PUT"), timeout=10).close()
+
+
+def test_two_pods_of_the_deployment_run_as_processes(new_bench):
+    bench = new_bench(lake="hdfs")
+    folder = ROOT / "deploy" / "k8s"
+    [container] = yaml.safe_load((folder / "deployment.yaml").read_text())["spec"]["template"]["spec"]["containers"]
+    at, secrets = urllib.parse.urlparse(bench.mart_url), bench.folder / "secrets"
+    secrets.mkdir()
+    for name in ("http-token", "mart-password"):
+        (secrets / name).write_text("0123456789abcdef01234567")
+        (secrets / name).chmod(0o440)
+    text = (folder / "lakeward.toml").read_text()
+    for theirs, ours in {
+        "kafka:9092": bench.servers.kafka, "hdfs://namenode:8020/datalake": bench.lake_url,
+        "@postgres-mart:5432/martdb": f"@{at.hostname}:{at.port}{at.path}", "/run/secrets/lakeward": str(secrets),
+    }.items():
+        assert theirs in text
+        text = text.replace(theirs, ours)
+    (bench.folder / "pods.toml").write_text(text)
+    give_lake_to(bench, container["env"])
+    produce(bench.servers.kafka, bench.topic, orders(1_000, 1))
+
+    def pod(name):
+        arguments = [{"/etc/lakeward/lakeward.toml": bench.folder / "pods.toml"}.get(word, word) for word in container["args"]]
+        variables = {variable["name"]: variable["value"] for variable in container["env"]}
+        # Pods have an address each; here they have a port each.
+        process = Lakeward(bench.folder, name, arguments, LAKEWARD_KAFKA_TOPIC=bench.topic, **variables)
+        bench.started.append(process)
+        return process
+
+    probe = lambda process, name: process.get(container[name]["httpGet"]["path"])[0]
+    first, second = pod("pod-1"), pod("pod-2")
+    wait_until(lambda: probe(first, "readinessProbe") == probe(second, "readinessProbe") == 200, 40, first.tail)
+    assert probe(first, "startupProbe") == probe(first, "livenessProbe") == 200
+    owner = lambda: [process for process in (first, second) if process.role() == "owner"]
+    wait_until(owner, 30, lambda: f"{first.tail()}\n{second.tail()}")
+    [old] = owner()
+    with psycopg.connect(bench.mart_url, autocommit=True) as mart:
+        rows = lambda: mart.execute("select count(*) from orders_live").fetchone()[0]
+        wait_until(lambda: rows() > 800, 40, old.tail)
+    old.stop()
+    new = second if old is first else first
+    new.wait_for_role("owner", 30)
+    new.stop()
