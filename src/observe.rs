@@ -171,10 +171,9 @@ fn rows(pipeline: &str, board: &Board) {
         let labels = [("pipeline", pipeline.to_owned()), ("outcome", outcome.to_owned())];
         metrics::counter!(Metric::RowsTotal.name(), &labels).absolute(n);
     }
-    for (metric, label, named) in [
-        (Metric::LateRowsTotal, "kpi", &totals.late),
-        (Metric::QuarantinedTotal, "reason", &totals.by_reason),
-    ] {
+    for (metric, label, named) in
+        [(Metric::LateRowsTotal, "kpi", &totals.late), (Metric::QuarantinedTotal, "reason", &totals.by_reason)]
+    {
         for (name, n) in named {
             let labels = [("pipeline", pipeline.to_owned()), (label, name.clone())];
             metrics::counter!(metric.name(), &labels).absolute(*n);
@@ -240,8 +239,12 @@ mod tests {
     fn the_page_of_metrics_names_each_of_them_with_its_type() {
         let known: BTreeSet<_> = Metric::ALL.iter().map(|metric| (metric.name(), metric.kind())).collect();
         let page = documented();
-        let (lacking, foreign): (Vec<_>, Vec<_>) = (known.difference(&page).collect(), page.difference(&known).collect());
-        assert!(lacking.is_empty() && foreign.is_empty(), "not in docs/METRICS.md: {lacking:?}; only there: {foreign:?}");
+        let (lacking, foreign): (Vec<_>, Vec<_>) =
+            (known.difference(&page).collect(), page.difference(&known).collect());
+        assert!(
+            lacking.is_empty() && foreign.is_empty(),
+            "not in docs/METRICS.md: {lacking:?}; only there: {foreign:?}"
+        );
         assert_eq!(known.len(), Metric::ALL.len(), "two metrics share a name");
     }
 }
