@@ -48,10 +48,10 @@ def pie(title, about, target, unit="short", width=8):
     return _panel("piechart", title, about, [target], width, 8, options, _defaults(unit))
 
 
-def scatter(title, about, target, x, y, unit="short", width=12):
-    options = {"mapping": "manual", "series": [{"x": {"matcher": {"id": "byName", "options": x}},
-                                                "y": {"matcher": {"id": "byName", "options": y}}}],
-               "legend": {"displayMode": "hidden", "showLegend": False}, "tooltip": {"mode": "single"}}
+def scatter(title, about, target, unit="short", width=12):
+    """A point per row: its first number to the right, its second upwards."""
+    options = {"mapping": "auto", "series": [{}], "legend": {"displayMode": "hidden", "showLegend": False},
+               "tooltip": {"mode": "single"}}
     defaults = _defaults(unit) | {"custom": {"show": "points", "pointSize": {"fixed": 4}}}
     return _panel("xychart", title, about, [target], width, 8, options, defaults)
 

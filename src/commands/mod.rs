@@ -6,6 +6,7 @@ pub mod inspect;
 pub mod ledger;
 mod ledger_files;
 pub mod log;
+pub mod manual;
 pub mod peek;
 pub mod quarantine;
 pub mod reset;
