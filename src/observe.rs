@@ -56,10 +56,7 @@ fn filter(level: &str) -> EnvFilter {
 
 /// Installs the recorder that `/metrics` renders.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    let builder = PrometheusBuilder::new()
-        .idle_timeout(MetricKindMask::GAUGE, Some(GONE))
-        .set_buckets_for_metric(Matcher::Full(Metric::EpochDurationSeconds.name().to_owned()), &EPOCH_BUCKETS)?;
-    let handle = builder.install_recorder()?;
+    let handle = builder(GONE)?.install_recorder()?;
     for metric in Metric::ALL {
         match metric.kind() {
             "counter" => metrics::describe_counter!(metric.name(), metric.help()),
@@ -68,6 +65,12 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         }
     }
     Ok(handle)
+}
+
+fn builder(gone: Duration) -> anyhow::Result<PrometheusBuilder> {
+    let epochs = Matcher::Full(Metric::EpochDurationSeconds.name().to_owned());
+    let builder = PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(gone));
+    Ok(builder.set_buckets_for_metric(epochs, &EPOCH_BUCKETS)?)
 }
 
 /// Publishes the figures of one pipeline for ever.
@@ -220,6 +223,7 @@ fn seconds(micros: i64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
 
@@ -246,5 +250,42 @@ mod tests {
             "not in docs/METRICS.md: {lacking:?}; only there: {foreign:?}"
         );
         assert_eq!(known.len(), Metric::ALL.len(), "two metrics share a name");
+    }
+
+    #[test]
+    fn a_gauge_that_nobody_sets_any_more_is_shown_no_more_and_a_counter_stays() {
+        let recorder = builder(Duration::from_millis(100)).unwrap().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            set(Metric::ActorQueueDepth, &[("pipeline", "p".to_owned())], 7.0);
+            add(Metric::FollowerRestartsTotal, "p", "sink", "s", 1);
+        });
+        let shown = |metric: Metric| handle.render().contains(&format!("{}{{", metric.name()));
+        assert!(shown(Metric::ActorQueueDepth) && shown(Metric::FollowerRestartsTotal));
+        let began = std::time::Instant::now();
+        while shown(Metric::ActorQueueDepth) {
+            assert!(began.elapsed() < Duration::from_secs(10), "still there");
+            std::thread::yield_now();
+        }
+        assert!(shown(Metric::FollowerRestartsTotal));
+    }
+
+    #[test]
+    fn messages_of_the_next_actor_of_a_number_count_on() {
+        let recorder = builder(GONE).unwrap().build_recorder();
+        let handle = recorder.handle();
+        let (gauges, clock, mut handled) = (Gauges::default(), Clock::system(), Handled::default());
+        let mut published = |messages: u64| {
+            let gauge = gauges.register("partition", 0);
+            for _ in 0..messages {
+                gauge.done(gauge.enter(clock.steady(), 1));
+            }
+            metrics::with_local_recorder(&recorder, || actors("p", &gauges, &clock, &mut handled));
+            let name = Metric::ActorMessagesTotal.name();
+            let line = handle.render().lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap().to_owned();
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        };
+        assert_eq!(published(5), 5);
+        assert_eq!(published(2), 7);
     }
 }
