@@ -37,8 +37,10 @@ const EARLIER: i64 = 8;
 const LATER: i64 = 4;
 /// Claims from here to the next checkpoint, so that a life's claim and first epochs come before it.
 const SHORT_OF_CHECKPOINT: u64 = 4;
-/// Minutes of event time between records.
+/// Event time of the first record of partition 0.
 pub const BEGIN_MS: i64 = 1_700_000_040_000;
+/// Event time of one instalment.
+const INSTALMENT_MS: i64 = 160_000;
 
 /// A life that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -493,9 +495,12 @@ impl World {
     }
 }
 
-/// The record at an offset: its time in milliseconds, and its payload. Every sixth of partition 1 is no JSON.
+/// The record at an offset: its time in milliseconds, and its payload. Every sixth of partition 1 is no JSON. An
+/// instalment's times are behind those of the one before in all partitions: one that looks idle meanwhile is not late.
 pub fn record(partition: i32, offset: i64) -> (i64, String) {
-    let time = BEGIN_MS + offset * 20_000 + i64::from(partition);
+    let count = RECORDS[usize::try_from(partition).unwrap()];
+    let within = offset % count * (INSTALMENT_MS / count);
+    let time = BEGIN_MS + offset / count * INSTALMENT_MS + within + i64::from(partition);
     if partition == 1 && offset % 6 == 5 {
         return (time, "{broken".to_owned());
     }
