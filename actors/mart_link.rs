@@ -3,6 +3,7 @@
 //!
 //! Shared by the follower of rows and those of KPIs, which run and fail on their own.
 
+mod late;
 mod trouble;
 
 use std::collections::BTreeMap;

@@ -72,7 +72,7 @@ impl Runner {
     async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
         let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
         let kpi = |layer: &Layer| match &layer.holds {
-            Holds::FinalWindows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
+            Holds::FinalWindows { kpi } | Holds::LateRows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
             _ => None,
         };
         let begins = |layer: &&Layer| fold.is_none() || kpi(layer).is_some_and(|name| new.contains(name));

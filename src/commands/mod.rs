@@ -5,6 +5,7 @@ pub mod generate;
 pub mod inspect;
 pub mod ledger;
 mod ledger_files;
+mod ledger_late;
 pub mod log;
 pub mod peek;
 pub mod quarantine;

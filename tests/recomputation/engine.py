@@ -18,6 +18,8 @@ from .feed import Rejected
 SPECIAL = set('"#%\'*/:=?\\{[]^\x7f') | {chr(code) for code in range(32)}
 BEFORE_ALL_TIME = -(2**63)
 MAX_KEY_BYTES = 1024
+MINUTE = 60_000_000
+MINUTES_KEPT = 1440
 
 
 class Record(NamedTuple):
@@ -42,6 +44,9 @@ class Sink:
     def bronze(self, record): ...
 
     def row(self, record, row): ...
+
+    def late(self, record, row, missed):
+        """`missed`: the KPI's name, start and end of its window, the watermark that judged the row."""
 
     def quarantine(self, record, reason, name): ...
 
@@ -136,7 +141,7 @@ class Engine:
         else:
             counts["kept"] += 1
             self.sink.row(record, row)
-            self._add_to_windows(partition, row, time, counts)
+            self._add_to_windows(partition, record, row, time, counts)
         partition.rise(time - self.feed.out_of_orderness)
         return counts
 
@@ -233,7 +238,7 @@ class Engine:
         partition.seen[key] = times if found else [*times, time]
         return found
 
-    def _add_to_windows(self, partition, row, time, counts):
+    def _add_to_windows(self, partition, record, row, time, counts):
         for kpi in self.kpis:
             start = time - time % kpi.size
             if start < self.first_windows.get(kpi.name, BEFORE_ALL_TIME):
@@ -241,6 +246,8 @@ class Engine:
                 continue
             if start + kpi.size + kpi.lateness <= partition.watermark:
                 counts[f"late {kpi.name}"] += 1
+                counts[f"minute {kpi.name} {time - time % MINUTE}"] += 1
+                self.sink.late(record, row, (kpi.name, start, start + kpi.size, partition.watermark))
                 continue
             key, windows = _key(kpi, row), self.windows[kpi.name]
             if (start, key) not in windows:
@@ -279,6 +286,7 @@ def recompute(engine, entries, records, compare, definitions=None):
                 engine.raise_floor(p, told["floor"])
             compare(f"entry {version} partition {p} watermark", held.watermark, told["watermark"])
             _compare_counters(f"entry {version} partition {p}", counts, told["counters"], compare)
+            compare(f"entry {version} partition {p} minutes of late rows", late_minutes(counts), told.get("late_minutes", {}))
         g = max(g, min((engine.partitions[int(p)].watermark for p in entry["partitions"]), default=g))
         compare(f"entry {version} G", g, entry["g"])
     return g
@@ -315,6 +323,16 @@ def _compare_counters(subject, counts, told, compare):
     compare(f"{subject} before the first window", _starting("before ", counts), told.get("before_first", {}))
     compare(f"{subject} filtered by check", _starting("check ", counts), told.get("filtered_by_check", {}))
     compare(f"{subject} quarantined by reason", _starting("reason ", counts), dict(reasons))
+
+
+def late_minutes(counts):
+    """{KPI: {minute of the event time, by its start: rows that were late}}, of each KPI the newest minutes."""
+    by_kpi = defaultdict(dict)
+    for name, rows in _starting("minute ", counts).items():
+        kpi, minute = name.rsplit(" ", 1)
+        by_kpi[kpi][int(minute)] = rows
+    newest = lambda minutes: sorted(minutes.items())[-MINUTES_KEPT:]
+    return {kpi: {str(minute): rows for minute, rows in newest(minutes)} for kpi, minutes in by_kpi.items()}
 
 
 def _starting(prefix, counts):

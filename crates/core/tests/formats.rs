@@ -11,6 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use lakeward_core::ids::{EventTime, OffsetRange, Version};
+use lakeward_core::late::LateMinutes;
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::{
     ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
@@ -113,7 +114,13 @@ fn log() -> [Entry; 3] {
         kind: EntryKind::Ended { next: "2b".repeat(16) },
         partitions: BTreeMap::from([(
             0,
-            PartitionEntry { from: 9, counters: Counters::default(), floor: None, ..partition() },
+            PartitionEntry {
+                from: 9,
+                counters: Counters::default(),
+                floor: None,
+                late_minutes: LateMinutes::default(),
+                ..partition()
+            },
         )]),
         gold: Vec::new(),
         layers: BTreeMap::from([(
@@ -150,6 +157,7 @@ fn claim() -> Entry {
                 idle: false,
                 counters: Counters::default(),
                 total: Counters::default(),
+                late_minutes: LateMinutes::default(),
                 ..partition()
             },
         )]),
@@ -218,7 +226,14 @@ fn partition() -> PartitionEntry {
         idle: true,
         counters: counters(),
         total: counters(),
+        late_minutes: late_minutes(),
     }
+}
+
+fn late_minutes() -> LateMinutes {
+    let mut minutes = LateMinutes::default();
+    minutes.count("my_kpi", EventTime(61_000_000));
+    minutes
 }
 
 fn counters() -> Counters {

@@ -16,6 +16,7 @@ use crate::gold::{self, Gold, mart_row};
 use crate::history::Live;
 use crate::input::Input;
 use crate::invariant::Invariant::{self, I3, I4, I6, I7, I8, I10, I11, I12, I13};
+use crate::late_rows::{self, LateRows};
 use crate::mart::MartCheck;
 use crate::mart_rows::KeptRows;
 use crate::replay::Replay;
@@ -35,6 +36,7 @@ pub struct Walk<'a> {
     silver: Silver,
     replay: Replay<'a>,
     gold: HashMap<usize, Gold<'a>>,
+    late: Vec<LateRows<'a>>,
     kept: KeptRows,
     has_rows_table: bool,
     definition: Option<String>,
@@ -59,6 +61,7 @@ impl<'a> Walk<'a> {
             silver: Silver::of(pipeline),
             replay: Replay::new(Rules::new(pipeline)),
             gold: gold::of_pipeline(pipeline),
+            late: late_rows::of_pipeline(pipeline),
             kept: KeptRows::new(pipeline, deep),
             has_rows_table: pipeline.rows.is_some(),
             definition: None,
@@ -124,13 +127,16 @@ impl<'a> Walk<'a> {
         let mut expected = Expected::new();
         let mut scratch = Vec::new();
         let (silver, kept, has_rows_table) = (&self.silver, &mut self.kept, self.has_rows_table);
+        let late = &mut self.late;
         self.replay.take(entry, &input, report, |row| {
             expected.insert(row.line.identity, silver.expect(&row, &mut scratch));
             if has_rows_table {
                 kept.keep(silver, &row, &mut scratch);
             }
+            late.iter_mut().for_each(|late| late.take(entry.version, silver, &row, &mut scratch));
         });
         self.compare_silver(entry, &input, expected, report).await?;
+        self.compare_late(entry, report).await?;
         self.compare_gold(entry, report).await
     }
 
@@ -171,6 +177,27 @@ impl<'a> Walk<'a> {
         missing.sort_unstable();
         for identity in missing {
             report.broken(I3, || format!("entry {}: Silver lacks {}", entry.version, crate::input::shown(identity)));
+        }
+        Ok(())
+    }
+
+    async fn compare_late(&mut self, entry: &Entry, report: &mut Report) -> Result<(), VerifyError> {
+        let known = self.known.get(&entry.definition);
+        let later = |name: &str| {
+            let field = self.pipeline.fields.iter().any(|field| field.name == name);
+            field && known.is_some_and(|known| !known.fields.contains(name))
+        };
+        for number in 0..self.late.len() {
+            let mut files = Vec::new();
+            let kpi = self.late.get(number).map(|late| late.number);
+            for live in self.added(entry, &|holds| kpi.is_some_and(|kpi| *holds == Holds::LateRows { kpi })) {
+                if let Some(bytes) = self.shelf.read(live, report).await? {
+                    files.push((live, bytes));
+                }
+            }
+            if let Some(late) = self.late.get_mut(number) {
+                late.compare(entry, &self.silver, files, &later, report);
+            }
         }
         Ok(())
     }
@@ -227,6 +254,9 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         check.rows(&self.kept, report).await?;
+        for late in &self.late {
+            check.late(late, report).await?;
+        }
         let row_columns = self.pipeline.row_columns();
         for (i, kpi) in self.pipeline.kpis.iter().enumerate() {
             let open = self.replay.windows.get(i).map(|windows| windows.still_open(kpi)).unwrap_or_default();

@@ -18,6 +18,8 @@ mod gold;
 mod history;
 mod input;
 mod invariant;
+mod late;
+mod late_rows;
 mod line;
 mod mart;
 mod mart_kpi;

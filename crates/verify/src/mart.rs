@@ -42,7 +42,9 @@ impl MartCheck<'_> {
             report.counted(I8, "fences", 1);
             let whose = format!("the fence of {kpi}");
             self.not_above(report, &whose, fence.claim, fence.version);
-            let recorded = self.history.followers.get(&format!("kpi-mart/{kpi}"));
+            let follower =
+                if kpi.starts_with("late/") { kpi.replacen("late", "late-mart", 1) } else { format!("kpi-mart/{kpi}") };
+            let recorded = self.history.followers.get(&follower);
             if fence.version.as_ref() < recorded {
                 report.broken(I7, || {
                     format!("{whose} is at version {}, the log has recorded more", or_none(fence.version))

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{EventTime, Version};
+use crate::late::LateMinutes;
 use crate::ledger::Counters;
 use crate::log::{
     ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
@@ -26,6 +27,8 @@ pub struct BarrierFacts {
     pub idle: bool,
     /// What became of its records since the previous barrier.
     pub counters: Counters,
+    /// When the late ones among them lay.
+    pub late_minutes: LateMinutes,
 }
 
 /// A partition that enters the set (T3), or begins a new incarnation.
@@ -215,6 +218,7 @@ fn carried(fold: &Fold, draft: &Draft, claim: Version) -> BTreeMap<i32, Partitio
             idle: facts.is_some_and(|b| b.idle),
             counters,
             total,
+            late_minutes: facts.map(|b| b.late_minutes.clone()).unwrap_or_default(),
         };
         (p, entry)
     };
@@ -234,6 +238,7 @@ fn enter(new: &BTreeMap<i32, NewPartition>, g: EventTime, claim: Version) -> BTr
             idle: false,
             counters: Counters::default(),
             total: Counters::default(),
+            late_minutes: LateMinutes::default(),
         };
         (p, entry)
     };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{EventTime, OffsetRange, Version};
+use crate::late::LateMinutes;
 use crate::ledger::Counters;
 
 /// The format number of entries that this program writes. A reader refuses a greater one.
@@ -119,6 +120,9 @@ pub struct PartitionEntry {
     pub counters: Counters,
     /// What became of all records of this incarnation up to `to`.
     pub total: Counters,
+    /// When the late rows of `[from, to)` lay (I12). Entries of programs that didn't know it have none.
+    #[serde(default, skip_serializing_if = "LateMinutes::is_empty")]
+    pub late_minutes: LateMinutes,
 }
 
 /// The Gold rows of one KPI in an entry.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EventTime, Version};
+use crate::late::LateMinutes;
 use crate::ledger::{Counters, Recent};
 use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, PartitionEntry, StateRef};
 
@@ -27,6 +28,9 @@ pub struct PartitionFold {
     pub watermark: EventTime,
     /// What became of all records of this incarnation.
     pub total: Counters,
+    /// When the late rows of this incarnation lay, the newest minutes.
+    #[serde(default, skip_serializing_if = "LateMinutes::is_empty")]
+    pub late_minutes: LateMinutes,
 }
 
 /// Where a claim's reign ended: per partition the incarnation and the `to` of the last entry before the next claim.
@@ -233,7 +237,8 @@ impl Fold {
     }
 
     fn take_partition(&mut self, entry: &Entry, partition: i32, new: &PartitionEntry) -> Result<(), FoldError> {
-        let start = match self.partitions.get(&partition) {
+        let mut late_minutes = LateMinutes::default();
+        let start = match self.partitions.get_mut(&partition) {
             Some(old) if old.incarnation == new.incarnation => {
                 if new.from != old.to {
                     let what = format!("partition {partition} begins at {}, the log is at {}", new.from, old.to);
@@ -242,6 +247,7 @@ impl Fold {
                 if new.watermark < old.watermark {
                     return Err(damaged(entry, &format!("the watermark of partition {partition} went back")));
                 }
+                late_minutes = std::mem::take(&mut old.late_minutes);
                 old.start
             }
             Some(old) if new.incarnation == old.incarnation + 1 => {
@@ -257,6 +263,7 @@ impl Fold {
         if new.to < new.from {
             return Err(damaged(entry, &format!("the range of partition {partition} goes back")));
         }
+        late_minutes.add(&new.late_minutes);
         let fold = PartitionFold {
             incarnation: new.incarnation,
             topic_id: new.topic_id.clone(),
@@ -264,6 +271,7 @@ impl Fold {
             to: new.to,
             watermark: new.watermark,
             total: new.total.clone(),
+            late_minutes,
         };
         self.partitions.insert(partition, fold);
         Ok(())

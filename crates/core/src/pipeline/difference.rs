@@ -94,8 +94,10 @@ fn without_additions(old: &Value, new: &Value) -> Option<Value> {
     let kept = reduced.get_mut("kpis")?.as_array_mut()?;
     kept.retain(|kpi| !is_new(&kpis, kpi.get("name")));
     for kpi in kept {
-        let old = old.get("kpis")?.as_array()?;
-        switched_on(find(old, name(kpi)).and_then(|kpi| kpi.get("mart")), kpi.get_mut("mart"));
+        let old = find(old.get("kpis")?.as_array()?, name(kpi));
+        for table in ["/mart", "/late_table/table"] {
+            switched_on(old.and_then(|kpi| kpi.pointer(table)), kpi.pointer_mut(table));
+        }
     }
     // A row from before has NULL in a new field's column, in the lake as in the table.
     if let Some(columns) = reduced.pointer_mut("/rows/columns").and_then(Value::as_array_mut) {
@@ -210,6 +212,20 @@ mod tests {
         }
         let none = with(json!([id]), Value::Null, Value::Null);
         assert_eq!(Pipeline::change(&none, &old), additive(&[]));
+    }
+
+    #[test]
+    fn a_mart_table_of_late_rows_may_be_switched_on_but_not_the_policy_itself() {
+        let with = |late: Value| definition(json!([]), json!([{"name": "k", "late_table": late}]));
+        let (none, lake, mart) = (
+            definition(json!([]), json!([{"name": "k"}])),
+            with(json!({"table": null})),
+            with(json!({"table": "k_late"})),
+        );
+        assert_eq!(Pipeline::change(&lake, &mart), additive(&[]));
+        for (old, new) in [(&none, &lake), (&lake, &none), (&mart, &lake), (&none, &mart)] {
+            assert_eq!(Pipeline::change(old, new), Change::Rebuild, "{new}");
+        }
     }
 
     #[test]

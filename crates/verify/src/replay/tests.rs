@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::late::LateMinutes;
 use lakeward_core::log::{
     Author, BarrierFacts, Draft, EntryKind, Fold, LiveFile, Member, NewPartition, StagedFile, render, render_first,
 };
@@ -195,8 +196,13 @@ fn program(count: usize) -> Both {
     let fold = Fold::first(&first, "h".to_owned()).unwrap();
     let mut epoch = Draft::empty(EntryKind::Epoch);
     let to = i64::try_from(count).unwrap();
-    let facts =
-        BarrierFacts { to, watermark: Some(barrier.watermark), counters: barrier.counters, ..Default::default() };
+    let facts = BarrierFacts {
+        to,
+        watermark: Some(barrier.watermark),
+        counters: barrier.counters,
+        late_minutes: barrier.late_minutes,
+        ..Default::default()
+    };
     epoch.barriers.insert(0, facts);
     let entries = vec![first, render(&fold, &epoch, &author)];
     Both { pipeline, entries, bronze: out.bronze, quarantine: out.quarantine, rows: out.rows.unwrap() }
@@ -267,6 +273,17 @@ fn the_program_and_the_checker_decide_every_odd_record_alike() {
 }
 
 #[test]
+fn the_minutes_of_late_rows_are_held_against_entries_that_tell_them() {
+    let mut both = program(20_000);
+    let told = &mut both.entries[1].partitions.get_mut(&0).unwrap().late_minutes;
+    assert!(told.of("k").count() > 5, "{told:?}");
+    *told = LateMinutes::default();
+    let (report, _) = check(&both);
+    let Verdict::NotCheckable(why) = report.verdict(I12) else { panic!("{:?}", report.verdict(I12)) };
+    assert!(why.contains("earlier version"), "{why}");
+}
+
+#[test]
 fn what_is_counted_or_written_otherwise_is_broken() {
     let broken = |invariant: Invariant, change: fn(&mut Both)| {
         let mut both = program(600);
@@ -287,6 +304,8 @@ fn what_is_counted_or_written_otherwise_is_broken() {
     broken(I10, |both| told(both).watermark.0 += 1);
     broken(I10, |both| both.entries[1].g.0 += 1);
     broken(I12, |both| *told(both).counters.late.get_mut("k").unwrap() += 1);
+    broken(I12, |both| told(both).late_minutes.count("k", EventTime(0)));
+    broken(I12, |both| told(both).late_minutes.count("z", EventTime(0)));
     broken(I13, |both| *told(both).counters.by_reason.get_mut("WRONG_TYPE").unwrap() += 1);
     broken(I3, |both| both.bronze.extend_from_slice(b"{\"topic\""));
     broken(I4, |both| {

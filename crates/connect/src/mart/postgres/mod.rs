@@ -6,6 +6,7 @@ mod claim;
 mod failure;
 mod hand_over;
 mod kpi;
+mod late;
 mod rows;
 mod schema;
 mod session;
@@ -25,8 +26,8 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::snapshot::{Fences, Held};
 use super::{
-    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
-    NewestRows, ReignEnd, RowsBatch, RowsOutcome,
+    Claimed, FinalOutcome, FinalRows, Holding, LateBatch, LateOutcome, LiveOutcome, LiveRows, MartContext, MartError,
+    MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 use session::Sessions;
@@ -113,6 +114,16 @@ impl PostgresMart {
     ) -> Result<FinalOutcome, MartError> {
         let (sessions, context) = (self.sessions.clone(), context.clone());
         self.usual("applying final rows", async move { kpi::apply_final(&sessions, &context, kpi, &rows).await }).await
+    }
+
+    pub(super) async fn apply_late(
+        &self,
+        context: &MartContext,
+        kpi: usize,
+        rows: LateBatch,
+    ) -> Result<LateOutcome, MartError> {
+        let (sessions, context) = (self.sessions.clone(), context.clone());
+        self.usual("adding late rows", async move { late::apply_late(&sessions, &context, kpi, &rows).await }).await
     }
 
     pub(super) async fn delete_rows_below(

@@ -40,10 +40,10 @@ pub(super) async fn prepare(sessions: &Sessions, context: &MartContext, mart: &s
         let sql = "DELETE FROM lakeward_row_fences WHERE log_id = $1";
         tx.execute(sql, &[&&*context.log_id]).await?;
     }
-    for kpi in context.plan.kpi_tables() {
-        if create_or_compare(&tx, &kpi.table, mart).await? == Prepared::New {
+    for (name, table) in context.plan.by_entry() {
+        if create_or_compare(&tx, table, mart).await? == Prepared::New {
             let sql = "DELETE FROM lakeward_kpi_fences WHERE log_id = $1 AND kpi = $2";
-            tx.execute(sql, &[&&*context.log_id, &kpi.kpi]).await?;
+            tx.execute(sql, &[&&*context.log_id, &name]).await?;
         }
     }
     if let Some(rows) = &context.plan.rows {
@@ -175,10 +175,10 @@ async fn refuse_foreign_rows(tx: &Transaction<'_>, context: &MartContext, mart: 
         let fenced: bool = tx.query_one(sql, &[&log_id]).await?.try_get(0)?;
         refuse_rows_without_fence(tx, &rows.table, fenced, mart).await?;
     }
-    for kpi in context.plan.kpi_tables() {
+    for (name, table) in context.plan.by_entry() {
         let sql = "SELECT EXISTS (SELECT FROM lakeward_kpi_fences WHERE log_id = $1 AND kpi = $2)";
-        let fenced: bool = tx.query_one(sql, &[&log_id, &kpi.kpi]).await?.try_get(0)?;
-        refuse_rows_without_fence(tx, &kpi.table, fenced, mart).await?;
+        let fenced: bool = tx.query_one(sql, &[&log_id, &name]).await?.try_get(0)?;
+        refuse_rows_without_fence(tx, table, fenced, mart).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod failure;
 mod hand_over;
 mod holders;
 mod kpi;
+mod late;
 mod rows;
 mod schema;
 mod snapshot;
@@ -25,8 +26,8 @@ use tokio::sync::oneshot;
 
 use super::snapshot::{Fences, Held};
 use super::{
-    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
-    NewestRows, ReignEnd, RowsBatch, RowsOutcome,
+    Claimed, FinalOutcome, FinalRows, Holding, LateBatch, LateOutcome, LiveOutcome, LiveRows, MartContext, MartError,
+    MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 pub(crate) use snapshot::Moment;
@@ -110,6 +111,16 @@ impl SqliteMart {
     ) -> Result<FinalOutcome, MartError> {
         let context = context.clone();
         self.transact("applying final rows", move |tx| kpi::apply_final(tx, &context, kpi, &rows)).await
+    }
+
+    pub(super) async fn apply_late(
+        &self,
+        context: &MartContext,
+        kpi: usize,
+        rows: LateBatch,
+    ) -> Result<LateOutcome, MartError> {
+        let context = context.clone();
+        self.transact("adding late rows", move |tx| late::apply_late(tx, &context, kpi, &rows)).await
     }
 
     pub(super) async fn delete_rows_below(

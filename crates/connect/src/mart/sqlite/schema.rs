@@ -32,10 +32,10 @@ pub(super) fn prepare(tx: &Transaction<'_>, context: &MartContext, mart: &str) -
     {
         tx.execute("DELETE FROM lakeward_row_fences WHERE log_id = ?1", [&*context.log_id])?;
     }
-    for kpi in context.plan.kpi_tables() {
-        if create_or_compare(tx, &kpi.table, mart)? == Prepared::New {
+    for (name, table) in context.plan.by_entry() {
+        if create_or_compare(tx, table, mart)? == Prepared::New {
             let sql = "DELETE FROM lakeward_kpi_fences WHERE log_id = ?1 AND kpi = ?2";
-            tx.execute(sql, params![&*context.log_id, kpi.kpi])?;
+            tx.execute(sql, params![&*context.log_id, name])?;
         }
     }
     for table in context.plan.tables() {
@@ -201,10 +201,10 @@ fn refuse_foreign_rows(tx: &Transaction<'_>, context: &MartContext, mart: &str) 
         let fenced = tx.query_row(sql, [log_id], |row| row.get(0))?;
         refuse_rows_without_fence(tx, &rows.table, fenced, mart)?;
     }
-    for kpi in context.plan.kpi_tables() {
+    for (name, table) in context.plan.by_entry() {
         let sql = "SELECT EXISTS (SELECT 1 FROM lakeward_kpi_fences WHERE log_id = ?1 AND kpi = ?2)";
-        let fenced = tx.query_row(sql, params![log_id, kpi.kpi], |row| row.get(0))?;
-        refuse_rows_without_fence(tx, &kpi.table, fenced, mart)?;
+        let fenced = tx.query_row(sql, params![log_id, name], |row| row.get(0))?;
+        refuse_rows_without_fence(tx, table, fenced, mart)?;
     }
     Ok(())
 }
