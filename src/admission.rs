@@ -114,7 +114,7 @@ impl Runner {
         };
         let message = format!(
             "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
-             back, or give the changed pipeline another name and other paths and tables, or start over with \
+             back, or decide everything anew with `lakeward rebuild --from bronze`, or give the changed pipeline another name and other paths and tables, or start over with \
              `lakeward reset`. What can be taken up is only \
              new: KPIs, fields without \"!\", tables in the mart.",
             changes.join("\n  ")
@@ -139,6 +139,7 @@ impl Runner {
         Ok(Entering {
             partitions: entering.into_iter().filter(enters).collect(),
             first_windows: fold.map(|f| first_windows(f, &self.plan.pipeline, new_kpis)).unwrap_or_default(),
+            rebuilt: None,
         })
     }
 

@@ -9,6 +9,7 @@ mod ledger_late;
 pub mod log;
 pub mod peek;
 pub mod quarantine;
+pub mod rebuild;
 pub mod reset;
 pub mod run;
 pub mod status;

@@ -129,12 +129,23 @@ def visible(paths, folder):
     return sorted(path for path in paths if not any(part[:1] in ("_", ".") for part in path[below:].split("/")))
 
 
-def log_entries(lake, pipeline):
-    """All entries of the pipeline's newest log, in order, with holes and broken hash links refused."""
+def log_in_force(lake, pipeline):
+    """The id of the newest log that counts: each before it has ended, with an entry that names the next (L0)."""
     logs = sorted(lake.files(f"_lakeward/{pipeline}/logs"))
     if not logs:
         raise SystemExit(f"the lake holds no log of {pipeline}")
-    log_id = json.loads(lake.read(logs[-1]))["log_id"]
+    ids = [json.loads(lake.read(path))["log_id"] for path in logs]
+    for log_id, following in zip(ids, ids[1:]):
+        paths = sorted(path for path in lake.files(f"_lakeward/{pipeline}/{log_id}/log") if path.endswith(".json"))
+        kind = json.loads(lake.read(paths[-1]))["kind"] if paths else None
+        if not isinstance(kind, dict) or kind.get("ended", {}).get("next") != following:
+            return log_id
+    return ids[-1]
+
+
+def log_entries(lake, pipeline):
+    """All entries of the pipeline's log in force, in order, with holes and broken hash links refused."""
+    log_id = log_in_force(lake, pipeline)
     paths = sorted(path for path in lake.files(f"_lakeward/{pipeline}/{log_id}/log") if path.endswith(".json"))
     first = f"_lakeward/{pipeline}/{log_id}/log/0/{0:020}.json"
     if paths and first not in paths and json.loads(lake.read(paths[-1])).get("entries_from"):

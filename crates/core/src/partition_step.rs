@@ -157,7 +157,12 @@ impl PartitionStep {
 
     /// Takes the partition's next records. `now_us` is the process's clock, microseconds since 1970-01-01T00:00:00Z.
     pub fn step(&mut self, batch: &RawBatch, now_us: i64) -> Result<StepOutput, StepError> {
-        let decoded = self.decoder.decode(batch, now_us);
+        self.step_judged(batch, now_us, now_us)
+    }
+
+    /// The same where FUTURE was decided before (T4): it is judged by `judged_us`, and rows are stamped with `now_us`.
+    pub fn step_judged(&mut self, batch: &RawBatch, judged_us: i64, now_us: i64) -> Result<StepOutput, StepError> {
+        let decoded = self.decoder.decode(batch, judged_us);
         let bronze_event_times = span(decoded.event_times.iter().copied());
         let kinds = decoded.kinds.clone();
         let unknown_fields = decoded.unknown_fields.clone();

@@ -170,6 +170,7 @@ fn claim() -> Entry {
         entries_from: None,
         followers: BTreeMap::new(),
         rolled: None,
+        rebuilt: None,
         created_at: 1_700_000_000_000_000,
     }
 }

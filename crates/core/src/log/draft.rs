@@ -10,7 +10,7 @@ use crate::late::LateMinutes;
 use crate::ledger::Counters;
 use crate::log::{
     ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    PartitionEntry, StagedFile, StateChange, StateRef, final_path,
+    PartitionEntry, Rebuilt, StagedFile, StateChange, StateRef, final_path,
 };
 use crate::watermark;
 
@@ -79,6 +79,8 @@ pub struct Draft {
     pub closed: BTreeMap<String, ClosedWindows>,
     /// Staged files by layer name, with the layer's folder.
     pub staged: BTreeMap<String, (String, Vec<StagedFile>)>,
+    /// Files of the log before that this log goes on with where they are, by layer name (L6).
+    pub kept: BTreeMap<String, Vec<LiveFile>>,
     /// State objects written.
     pub state: Vec<StagedState>,
     /// Paths of state objects that a base among `state` replaces.
@@ -93,6 +95,8 @@ pub struct Draft {
     pub followers: BTreeMap<String, Version>,
     /// How far files are in place.
     pub rolled: Option<Version>,
+    /// What of the log before a rebuild has written.
+    pub rebuilt: Option<Rebuilt>,
 }
 
 impl Draft {
@@ -105,6 +109,7 @@ impl Draft {
             new_partitions: BTreeMap::new(),
             closed: BTreeMap::new(),
             staged: BTreeMap::new(),
+            kept: BTreeMap::new(),
             state: Vec::new(),
             state_removed: Vec::new(),
             first_windows: BTreeMap::new(),
@@ -112,6 +117,7 @@ impl Draft {
             entries_from: None,
             followers: BTreeMap::new(),
             rolled: None,
+            rebuilt: None,
         }
     }
 }
@@ -197,6 +203,7 @@ fn blank(log_id: &str, version: Version, previous: Option<String>, draft: &Draft
         entries_from: draft.entries_from,
         followers: draft.followers.clone(),
         rolled: draft.rolled,
+        rebuilt: draft.rebuilt,
         created_at: author.now,
     }
 }
@@ -259,7 +266,10 @@ fn gold(draft: &Draft, version: Version, g: EventTime) -> Vec<GoldItem> {
 
 fn layers(draft: &Draft, version: Version, attempt: &str) -> BTreeMap<String, LayerChange> {
     let mut n = 0;
-    let mut changes = BTreeMap::new();
+    let mut changes: BTreeMap<String, LayerChange> = BTreeMap::new();
+    for (layer, files) in draft.kept.iter().filter(|(_, files)| !files.is_empty()) {
+        changes.entry(layer.clone()).or_default().added.clone_from(files);
+    }
     for (layer, (folder, files)) in &draft.staged {
         let mut added = Vec::with_capacity(files.len());
         for staged in files {
@@ -267,7 +277,7 @@ fn layers(draft: &Draft, version: Version, attempt: &str) -> BTreeMap<String, La
             n += 1;
         }
         if !added.is_empty() {
-            changes.insert(layer.clone(), LayerChange { added, removed: Vec::new() });
+            changes.entry(layer.clone()).or_default().added.extend(added);
         }
     }
     changes

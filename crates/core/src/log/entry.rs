@@ -65,6 +65,16 @@ pub struct LayerChange {
     pub removed: Vec<String>,
 }
 
+/// How an entry came out of the log before (L6). A log that is being rebuilt does not count until the one before has
+/// ended, so its claims need an order of their own: that of the claims of the log before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// The claim of the log before under which it was written.
+    pub under: Version,
+    /// All entries of the log before up to this one are in this log.
+    pub upto: Version,
+}
+
 /// What an entry is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -227,6 +237,9 @@ pub struct Entry {
     /// All files of entries up to this version are in place (F1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled: Option<Version>,
+    /// Written by a rebuild, from entries of the log before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt: Option<Rebuilt>,
     /// Wall clock when it was built, microseconds: for people and freshness figures, no rule reads it.
     pub created_at: i64,
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{EventTime, Version};
 use crate::late::LateMinutes;
 use crate::ledger::{Counters, Recent};
-use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, PartitionEntry, StateRef};
+use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, PartitionEntry, Rebuilt, StateRef};
 
 /// A partition as the head leaves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,9 @@ pub struct Fold {
     pub followers: BTreeMap<String, Version>,
     /// Files of all entries up to here are in place.
     pub rolled: Option<Version>,
+    /// How far a rebuild has come that wrote this log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt: Option<Rebuilt>,
     /// The log that follows, if this one has ended.
     pub ended: Option<String>,
     /// Epoch entries so far.
@@ -129,6 +132,7 @@ impl Fold {
             entries_from: None,
             followers: BTreeMap::new(),
             rolled: None,
+            rebuilt: None,
             ended: None,
             epochs: 0,
             updated_at: entry.created_at,
@@ -205,6 +209,7 @@ impl Fold {
             *known = (*known).max(version);
         }
         self.rolled = self.rolled.max(entry.rolled);
+        self.rebuilt = entry.rebuilt.or(self.rebuilt);
         match &entry.kind {
             EntryKind::Claim { .. } => {}
             EntryKind::Epoch => self.epochs += 1,
