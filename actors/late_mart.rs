@@ -76,10 +76,12 @@ impl Work {
                     Err(claim) => return Ended::Fenced(claim),
                 },
             };
-            tokio::time::sleep(pause).await;
-            if self.head.has_changed().is_err() {
+            // Nothing comes any more once there is no sender; what the last entry brought is applied before the end.
+            let behind = self.applied < Some(self.head.borrow().fold.version);
+            if !behind && self.head.has_changed().is_err() {
                 return Ended::OnPurpose;
             }
+            tokio::time::sleep(pause).await;
         }
     }
 

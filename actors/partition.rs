@@ -223,6 +223,7 @@ impl PartitionActor {
             idle: floor.is_some(),
             counters: barrier.counters,
             late_minutes: barrier.late_minutes,
+            ..BarrierFacts::default()
         };
         let registry = RegistryMsg::Barrier {
             epoch: cut.epoch,

@@ -165,6 +165,15 @@ pub enum QuarantineCommand {
         #[arg(short, value_name = "N", default_value_t = 10)]
         n: usize,
     },
+    /// Judges records again and takes in those that are not refused any more; refuses while a process runs the pipeline
+    Replay {
+        /// Which.
+        #[command(flatten)]
+        filter: QuarantineFilter,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// Which refused records.

@@ -67,11 +67,7 @@ fn whatever_happens_to_the_transaction_every_row_is_there_once() {
             let mut bench = bench().await;
             let mut cues = vec![Some(cue), None];
             let faults =
-                MartFaults::new(Box::new(
-                    move |call| {
-                        if call == MartCall::LateRows { cues.pop().flatten() } else { None }
-                    },
-                ));
+                MartFaults::new(Box::new(move |call| if call == MartCall::Add { cues.pop().flatten() } else { None }));
             bench.mart.openings.lock().unwrap().push_back(Opening::Told(faults.clone()));
             bench.start();
             bench.commit(0, &[1, 5, 2]).await;

@@ -87,14 +87,25 @@ fn all(fold: &Fold) -> Counters {
 fn to_text(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&Read>, open: &[String]) -> String {
     use std::fmt::Write;
     let mut out = String::new();
-    let head =
-        ["partition", "offsets", "read", "kept", "filtered", "duplicate", "quarantined", "tombstones", "balance"];
-    let mut rows: Vec<[String; 9]> = vec![head.map(str::to_owned)];
+    let head = [
+        "partition",
+        "offsets",
+        "read",
+        "replayed",
+        "kept",
+        "filtered",
+        "duplicate",
+        "quarantined",
+        "tombstones",
+        "balance",
+    ];
+    let mut rows: Vec<[String; 10]> = vec![head.map(str::to_owned)];
     let row = |name: String, offsets: String, c: &Counters| {
         let balance = if c.is_balanced() { "closed".to_owned() } else { format!("open by {}", c.balance()) };
-        let counts = [c.records, c.kept, c.filtered, c.duplicate, c.quarantined, c.tombstones].map(|n| n.to_string());
-        let [read, kept, filtered, duplicate, quarantined, tombstones] = counts;
-        [name, offsets, read, kept, filtered, duplicate, quarantined, tombstones, balance]
+        let counts = [c.records, c.replayed, c.kept, c.filtered, c.duplicate, c.quarantined, c.tombstones]
+            .map(|n| n.to_string());
+        let [read, replayed, kept, filtered, duplicate, quarantined, tombstones] = counts;
+        [name, offsets, read, replayed, kept, filtered, duplicate, quarantined, tombstones, balance]
     };
     for ((partition, incarnation), held) in &fold.past_incarnations {
         rows.push(row(

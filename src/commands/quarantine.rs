@@ -8,8 +8,6 @@ use std::fmt::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lakeward_connect::layer::Lines;
-use lakeward_core::pipeline::Holds;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,6 +15,7 @@ use super::inspect::{Inspected, inspect};
 use crate::cli::{QuarantineCommand, QuarantineFilter};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::replay::{Refusals, lines};
 use crate::text::{table, timestamp};
 
 /// Bytes of a payload that people are shown.
@@ -59,27 +58,29 @@ pub async fn quarantine(config: &Config, command: &QuarantineCommand) -> Result<
             .await?;
             newest.iter().for_each(|text| crate::text::say!("{text}"));
         }
+        QuarantineCommand::Replay { filter, yes } => super::replay::replay(config, filter, *yes).await?,
     }
     Ok(())
 }
 
 /// Calls `take` with every record that passes the filter and its line, file by file in the order of the log.
 async fn each(seen: &Inspected, filter: &QuarantineFilter, mut take: impl FnMut(&Refused, &str)) -> Result<(), Exit> {
-    let layer = seen.pipeline.layers.iter().find(|layer| matches!(layer.holds, Holds::Rejects));
-    let layer = layer.ok_or_else(|| Exit::failed(format!("pipeline {} has no quarantine", seen.pipeline.name)))?;
-    for file in seen.fold.layer_files(&layer.name) {
-        let mut lines = Lines::of(seen.log.lake(), file);
-        while let Some(some) = lines.more().await.map_err(|e| Exit::failed(e.to_string()))? {
-            for line in String::from_utf8_lossy(&some).lines() {
-                let refused = serde_json::from_str::<Refused>(line)
-                    .map_err(|e| Exit::failed(format!("{}: not a line of Quarantine: {e}", file.path)))?;
-                if passes(filter, &refused) {
-                    take(&refused, line);
-                }
+    let mut refusals = Refusals::new(seen.log.lake(), &seen.fold, &seen.pipeline);
+    while let Some((piece, file)) = refusals.more().await? {
+        for line in lines(&piece, file)? {
+            let refused = serde_json::from_str::<Refused>(line)
+                .map_err(|e| Exit::failed(format!("{}: not a line of Quarantine: {e}", file.path)))?;
+            if passes(filter, &refused) {
+                take(&refused, line);
             }
         }
     }
     Ok(())
+}
+
+/// Whether a line of Quarantine passes the filter.
+pub(super) fn passes_line(filter: &QuarantineFilter, line: &str) -> bool {
+    serde_json::from_str::<Refused>(line).is_ok_and(|refused| passes(filter, &refused))
 }
 
 fn passes(filter: &QuarantineFilter, refused: &Refused) -> bool {
@@ -202,9 +203,7 @@ fn readable(text: &str) -> String {
             let _ = write!(out, "… and {} bytes more", text.len() - at);
             break;
         }
-        let hides =
-            matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || hides {
+        if is_acted_on(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);

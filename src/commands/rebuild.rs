@@ -1,11 +1,11 @@
 //! `lakeward rebuild`: says what would be decided otherwise, asks, and writes everything but Bronze anew.
 
-use std::io::{BufRead, IsTerminal};
 use std::time::Instant;
 
 use lakeward_core::ledger::Counters;
 use serde_json::{Value, json};
 
+use super::ask;
 use super::generate::progress::Shown;
 use crate::cli::RebuildArgs;
 use crate::config::Config;
@@ -24,7 +24,7 @@ pub async fn rebuild(config: &Config, args: &RebuildArgs) -> Result<(), Exit> {
     rebuild.reset.refuse_while_running(&subject).await?;
     let differences = rebuild.differences(&subject.fold).await?;
     let survey = survey(&rebuild, &subject, &differences);
-    if !(args.yes || (!args.json && ask(&rebuild, &survey)?)) {
+    if !(args.yes || (!args.json && ask(&rebuild.reset.pipeline.name, &survey)?)) {
         tell(args.json, &rebuild, &differences, None, &survey);
         return Err(Exit::usage("nothing was changed; say --yes to go through with it".to_owned()));
     }
@@ -76,17 +76,6 @@ fn survey(rebuild: &Rebuild, subject: &Subject, differences: &[String]) -> Strin
          written anew, Bronze stays.\n",
         records(&subject.fold)
     )
-}
-
-/// Whether a person at the terminal agrees; without a terminal nobody does.
-fn ask(rebuild: &Rebuild, survey: &str) -> Result<bool, Exit> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    eprint!("{survey}Type the pipeline's name to go on: ");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(|e| Exit::failed(e.to_string()))?;
-    Ok(answer.trim() == rebuild.reset.pipeline.name)
 }
 
 fn tell(as_json: bool, rebuild: &Rebuild, differences: &[String], outcome: Option<&Outcome>, survey: &str) {

@@ -1,6 +1,5 @@
 //! `lakeward reset`: says what would go, asks, and starts the pipeline over.
 
-use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use lakeward_connect::lake::Lake;
 use lakeward_core::log::Member;
 use serde::Serialize;
 
+use super::ask;
 use super::run::{kafka_config, open_mart, owner_times};
 use crate::builtin;
 use crate::cli::ResetArgs;
@@ -48,7 +48,8 @@ pub async fn reset(config: &Config, args: &ResetArgs) -> Result<(), Exit> {
     reset.check_mart(&subject).await?;
     reset.refuse_while_running(&subject).await?;
     let survey = Survey::of(&reset, &subject, &group).await?;
-    let agreed = args.yes || (!args.json && ask(&survey)?);
+    let agreed = args.yes
+        || (!args.json && ask(&survey.pipeline, &format!("{}\nAll of this goes, for good. ", survey.to_text()))?);
     if agreed {
         reset.carry_out(subject).await?;
         group.forget().await;
@@ -204,15 +205,4 @@ impl Survey {
             crate::text::say_as_is(&self.to_text());
         }
     }
-}
-
-/// Whether a person at the terminal agrees; without a terminal nobody does.
-fn ask(survey: &Survey) -> Result<bool, Exit> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    eprint!("{}\nAll of this goes, for good. Type the pipeline's name to go on: ", survey.to_text());
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(|e| Exit::failed(e.to_string()))?;
-    Ok(answer.trim() == survey.pipeline)
 }

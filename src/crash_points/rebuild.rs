@@ -15,6 +15,7 @@ fn a_rebuild_that_is_cut_off_at_any_call_is_finished_by_the_next_and_every_recor
     let bed = Bed::new();
     let lived = World::new(&bed, Age::Old);
     assert!(matches!(lived.live(&Plan::none()), End::Stopped));
+    lived.send_more();
     let bronze = bronze(&lived);
     let calls = lived.fork().calls_of(Offline::Rebuild);
     let cases = cases(Age::Old, &calls);
@@ -55,7 +56,6 @@ fn rebuilt(world: &World) {
 
 /// Before the switch a run goes on from the log in force, and the next rebuild catches up with it.
 fn run_between(world: &World) {
-    world.more(1);
     let unfinished = world.reset_is_unfinished();
     match world.live(&Plan::none()) {
         End::Stopped => assert!(!unfinished),

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use lakeward_connect::lake::{Lake, checksum_of};
 use lakeward_core::decode::Reason;
-use lakeward_core::lake_line::{LakeRecord, RefusedRecord, identity, read_bronze, read_quarantine};
+use lakeward_core::lake_line::{LakeRecord, identity, read_bronze, read_quarantine};
 use lakeward_core::log::{LiveFile, PartitionEntry};
 use lakeward_core::record::RawBatch;
 
@@ -133,14 +133,9 @@ impl Input {
     fn record(&self, lines: &Lines, exactly: bool) -> Result<(LakeRecord, i64), &'static str> {
         match lines {
             Lines { quarantine: Some(place), .. } => {
-                let RefusedRecord { mut record, reason, field } = read_quarantine(self.line(place)?)?;
-                let future = reason == Reason::Future.as_str();
-                // A timestamp beyond the calendar has no text; the reason says on which side it lay.
-                if record.timestamp_ms.is_none() && future {
-                    record.timestamp_ms = Some(i64::MAX);
-                } else if record.timestamp_ms.is_none() && field.is_none() && reason == Reason::OutOfRange.as_str() {
-                    record.timestamp_ms = Some(i64::MIN);
-                }
+                let refused = read_quarantine(self.line(place)?)?;
+                let future = refused.reason == Reason::Future.as_str();
+                let record = refused.into_record();
                 let judged = match (future, exactly) {
                     (false, _) => i64::MAX,
                     (true, true) => record.ingested_us,
@@ -159,7 +154,7 @@ impl Input {
     }
 }
 
-fn unreadable(whose: &str, what: &str) -> Exit {
+pub fn unreadable(whose: &str, what: &str) -> Exit {
     Exit::refused("LAKE_DAMAGED", format!("{whose}: a line {what}"))
 }
 
@@ -194,6 +189,7 @@ mod tests {
             counters: Counters { records, ..Counters::default() },
             total: Counters::default(),
             late_minutes: Default::default(),
+            replayed: Default::default(),
         }
     }
 

@@ -20,8 +20,9 @@ use lakeward_core::pipeline::{Holds, Pipeline};
 
 use crate::exit::Exit;
 use crate::reset::{Reset, Subject, lake_trouble, log_trouble, random, roll_trouble};
+use crate::scribe::{Scribe, ScribeSeed};
 use input::INCOMPLETE;
-use replay::{Replay, ReplaySeed};
+use replay::Replay;
 
 /// What a rebuild works with.
 pub struct Rebuild {
@@ -67,11 +68,9 @@ impl Rebuild {
         let keeper = tokio::spawn(owner.clone().keep_lease(claim));
         let outcome = self.under_claim(&log, fold, progress).await;
         keeper.abort();
-        // Who was overtaken has no lease to give up.
-        if !matches!(&outcome, Err(exit) if exit.reason == "RUNNING") {
-            owner.give_up(claim).await;
-        }
+        // Not given up on failure: that would say that the followers are where the log is. A dead process' lease stops nobody.
         let outcome = outcome?;
+        owner.give_up(claim).await;
         self.reset.clear_ended().await?;
         Ok(outcome)
     }
@@ -120,16 +119,15 @@ impl Rebuild {
         let owner = Owner { definition, ..self.reset.owner_of(&next, fold) };
         let claimed = owner.claim(begun, entering, random()).await.map_err(|e| log_trouble(&e))?;
         let Claimed::Ours(begun) = claimed else { return Err(self.reset.running()) };
-        let seed = ReplaySeed {
+        let seed = ScribeSeed {
             pipeline: self.reset.pipeline.clone(),
             topic: self.topic.clone(),
             log: next,
             fold: *begun,
-            under,
             member: self.reset.member.clone(),
             clock: self.reset.clock.clone(),
         };
-        Replay::new(seed).await
+        Ok(Replay::new(Scribe::new(seed).await?, under))
     }
 
     async fn entry(&self, log: &LogStore, version: Version) -> Result<Entry, Exit> {

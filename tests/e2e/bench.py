@@ -134,6 +134,10 @@ class Bench:
         process = self._process([name, what, self.pipeline, *arguments], {})
         return process.code(60), process.log()
 
+    def begin_of(self, name, what, *arguments, **settings):
+        """Such a command's process."""
+        return self._process([name, what, self.pipeline, *arguments], settings)
+
     def begin(self, name, *arguments):
         """Another command about the pipeline, as a process."""
         return self._process([name, self.pipeline, *arguments], {})

@@ -7,6 +7,8 @@ import signal
 import pytest
 
 from orders import Mix, orders, produce
+from recomputation.amazon_sales import amazon_sales
+from recomputation.feed import Check
 
 USAGE, REFUSED = 2, 4
 LEASE = {"LAKEWARD_OWNER_LEASE_RENEW": "300ms", "LAKEWARD_OWNER_LEASE_EXPIRY": "1s"}
@@ -26,13 +28,26 @@ def filled(bench, seed, parts=3, each=400):
     return sent
 
 
-def more(bench, seed, sent, each=400):
+class Changed:
+    """The feed of orders with another check."""
+
+    def follow(self, definition):
+        feed = amazon_sales()
+        feed.checks = [Check("positive_quantity", lambda row: row["Quantity"] > 2, "filter"), *feed.checks[1:]]
+        return feed.follow(definition)
+
+
+def changed():
+    return Changed()
+
+
+def more(bench, seed, sent, each=400, feed=None):
     """What comes after a rebuild: everything must go on."""
     sent += produce(bench.servers.kafka, bench.topic, orders(each, seed, MIX, first=sent, total=sent + each))
     bench.once("--close-all")
     assert records(bench) == sent
     bench.assert_ledger_closed()
-    bench.assert_equal()
+    bench.assert_equal(feed)
     code, output = bench.command("verify", "--deep")
     assert code == 0, output
 
@@ -125,4 +140,4 @@ def test_a_changed_definition_decides_everything_anew(new_bench, seed, lake, mar
     assert code == 0 and told["done"] and not told["equal"] and told["differences"], output
     assert told["before"]["records"] == told["after"]["records"] == sent
     assert told["before"]["filtered_by_check"] != told["after"]["filtered_by_check"]
-    more(bench, seed, sent)
+    more(bench, seed, sent, feed="test_rebuild:changed")

@@ -9,7 +9,7 @@ it.
 import datetime
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from .decode import NO_OBJECT, NO_OBJECT_CODES, NotAnObject, decode, json_object
@@ -109,11 +109,13 @@ def _answer(value):
 
 
 class Engine:
-    def __init__(self, feed, future=frozenset(), sink=None):
-        """`future`: identities of the records that Quarantine holds as from the future."""
+    def __init__(self, feed, future=frozenset(), sink=None, failed_checks=None):
+        """`future`: identities of the records that Quarantine holds as from the future; `failed_checks`: of those that a check
+        refused, with its name, for checks that the feed doesn't have any more."""
         self.feed = feed
         self.fields, self.kpis, self.first_windows = feed.fields, feed.kpis, {}
         self.future = future
+        self.failed_checks, self.gone_checks = failed_checks or {}, set()
         self.sink = sink or Sink()
         self.partitions = defaultdict(Partition)
         self.windows = {kpi.name: {} for kpi in feed.kpis}
@@ -145,12 +147,23 @@ class Engine:
         partition.rise(time - self.feed.out_of_orderness)
         return counts
 
-    def decide_by(self, fields, kpis, read_before):
-        """Goes on with only these of the feed's fields and KPIs. Where records were read before, a KPI that is new begins
+    def take_again(self, record):
+        """A record that was refused, as if it had come now: from the future it is no more."""
+        self.future = self.future - {record.identity}
+        self.failed_checks.pop(record.identity, None)
+        counts = self.take(record)
+        counts["replayed"] = counts.pop("records")
+        return counts
+
+    def decide_by(self, definition, read_before):
+        """Goes on with only those of the feed's fields and KPIs that the definition has, its fields as strict as there. Where records were read before, a KPI that is new begins
         at the first window that starts above every event time seen. Returns where the new ones begin."""
         known = {kpi.name for kpi in self.kpis}
-        self.fields = [field for field in self.feed.fields if field.name in fields]
-        self.kpis = [kpi for kpi in self.feed.kpis if kpi.name in kpis]
+        fields = definition.fields
+        as_it_was = lambda field: replace(field, required=fields[field.name][0], round=fields[field.name][1])
+        self.fields = [as_it_was(field) for field in self.feed.fields if field.name in fields]
+        self.kpis = [kpi for kpi in self.feed.kpis if kpi.name in definition.kpis]
+        self.gone_checks = definition.checks - {check.name for check in self.feed.checks}
         newest = max((p.furthest for p in self.partitions.values()), default=BEFORE_ALL_TIME)
         if not read_before or newest == BEFORE_ALL_TIME:
             return {}
@@ -190,6 +203,8 @@ class Engine:
         time = self._event_time(record, row)
         if record.identity in self.future:
             raise Rejected("FUTURE")
+        if self.failed_checks.get(record.identity) in self.gone_checks:
+            raise Rejected("CHECK", self.failed_checks[record.identity])
         for check in self.feed.checks:
             if check.passes(row) is not True:
                 if check.otherwise == "quarantine":
@@ -255,9 +270,10 @@ class Engine:
             windows[start, key].add(kpi.measures, row)
 
 
-def recompute(engine, entries, records, compare, definitions=None):
+def recompute(engine, entries, records, compare, definitions=None, one=None):
     """Walks the log's entries; `records[incarnation, p]` is an iterator over the records in order. `definitions[hash]` is
-    (names of fields, names of KPIs); without it all entries have all of them.
+    what decided; without it all entries are decided by the feed as it is. `one(incarnation, p, offset)` gives a record
+    that an entry takes out of Quarantine again.
 
     Every entry's watermarks, counters, first windows and G are handed to `compare(subject, expected, actual)`.
     """
@@ -267,7 +283,7 @@ def recompute(engine, entries, records, compare, definitions=None):
         version = entry["version"]
         begin = {}
         if definitions and entry["definition"] != definition:
-            begin = engine.decide_by(*definitions[entry["definition"]], read_before=definition is not None)
+            begin = engine.decide_by(definitions[entry["definition"]], read_before=definition is not None)
             definition = entry["definition"]
         compare(f"entry {version} first windows", begin, entry.get("first_windows", {}))
         for p, told in sorted((int(p), told) for p, told in entry["partitions"].items()):
@@ -281,6 +297,8 @@ def recompute(engine, entries, records, compare, definitions=None):
             source = told["incarnation"], p
             for record in _until(records[source], told["to"], ahead, source):
                 counts += engine.take(record)
+            for offset in (offset for first, end in told.get("replayed", []) for offset in range(first, end)):
+                counts += engine.take_again(one(*source, offset))
             held.next = told["to"]
             if told.get("floor") is not None:
                 engine.raise_floor(p, told["floor"])
@@ -314,7 +332,7 @@ def _until(records, to, ahead, source):
 
 
 def _compare_counters(subject, counts, told, compare):
-    for name in ("records", "kept", "filtered", "duplicate", "quarantined", "tombstones", "unjudged"):
+    for name in ("records", "kept", "filtered", "duplicate", "quarantined", "tombstones", "unjudged", "replayed"):
         compare(f"{subject} {name}", counts[name], told.get(name, 0))
     reasons = Counter()
     for code, count in told.get("by_reason", {}).items():

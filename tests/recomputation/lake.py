@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 RETRIES = 5
 
@@ -164,12 +165,22 @@ def log_entries(lake, pipeline):
     return entries
 
 
+class Definition(NamedTuple):
+    """What decided: fields as {name: (required, round)}, names of checks and KPIs."""
+
+    fields: dict
+    checks: set
+    kpis: set
+
+
 def definitions(lake, pipeline, entries):
-    """{hash: (names of fields, names of KPIs)} of every definition that an entry was decided by."""
+    """{hash: Definition} of every definition that an entry was decided by."""
     found = {}
     for decided_by in {entry["definition"] for entry in entries}:
         told = json.loads(lake.read(f"_lakeward/{pipeline}/definitions/{decided_by}.json"))
-        found[decided_by] = tuple({value["name"] for value in told[section]} for section in ("fields", "kpis"))
+        fields = {field["name"]: (field["required"], field["round"]) for field in told["fields"]}
+        names = lambda section: {value["name"] for value in told[section]}
+        found[decided_by] = Definition(fields, names("checks"), names("kpis"))
     return found
 
 

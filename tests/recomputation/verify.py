@@ -77,12 +77,13 @@ def verify(feed, topic, lake, mart=None, past=None):
     quarantined = list(quarantine_rows(lake, paths["quarantine"]))
     expected = Expected(feed)
     decided_by = definitions(lake, feed.name, entries)
-    engine = Engine(feed, _from_the_future(quarantined), expected)
+    failed = {identity: row[1] for identity, row in quarantined if row[0] == "CHECK"}
+    engine = Engine(feed, _from_the_future(quarantined), expected, failed)
     ranges = _ranges(entries)
     topic = History(topic, max(incarnation for incarnation, _ in ranges), past)
     records = {source: topic.records(*source, *span) for source, span in ranges.items()}
     same = lambda *facts: comparison.same("log and ledger", *facts)
-    g = recompute(engine, entries, records, same, decided_by)
+    g = recompute(engine, entries, records, same, decided_by, topic.one)
     clock.lap(f"{len(expected.lines)} records recomputed")
     explain = lambda part: lambda identity: _explain(expected, topic, identity).get(part)
     lacking = _later(feed, decided_by, live)
@@ -205,7 +206,7 @@ def _later(feed, decided_by, live):
     """For a path the feed's fields that the definition didn't have by which the file's entry was decided."""
     names = {field.name for field in feed.fields}
     by = {path: file["definition"] for files in live.values() for path, file in files.items()}
-    return lambda path: names - decided_by[by[path]][0] if path in by else ()
+    return lambda path: names - decided_by[by[path]].fields.keys() if path in by else ()
 
 
 def _ranges(entries):

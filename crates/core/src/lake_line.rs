@@ -9,6 +9,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::decode::Reason;
 use crate::record::Header;
 
 /// A record as the lake kept it.
@@ -41,6 +42,20 @@ pub struct RefusedRecord {
     pub reason: String,
     /// The field that was refused, if it was one.
     pub field: Option<String>,
+}
+
+impl RefusedRecord {
+    /// The record as it was judged. A timestamp beyond the calendar has no text; the reason says on which side it lay.
+    #[must_use]
+    pub fn into_record(self) -> LakeRecord {
+        let Self { mut record, reason, field } = self;
+        if record.timestamp_ms.is_none() && reason == Reason::Future.as_str() {
+            record.timestamp_ms = Some(i64::MAX);
+        } else if record.timestamp_ms.is_none() && field.is_none() && reason == Reason::OutOfRange.as_str() {
+            record.timestamp_ms = Some(i64::MIN);
+        }
+        record
+    }
 }
 
 /// Takes a line of Bronze apart, its line feed taken off; the error says what is wrong with it.

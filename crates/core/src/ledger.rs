@@ -1,6 +1,7 @@
 //! The ledger (I3, I12): what became of the records that were read, per partition and epoch.
 //!
-//! `records = kept + filtered + duplicate + quarantined + tombstones` must hold for every epoch of every partition.
+//! `records + replayed = kept + filtered + duplicate + quarantined + tombstones` must hold for every epoch of every
+//! partition: a record that is taken out of Quarantine again (H5) becomes something else beside its line there.
 //! The other numbers explain, they are not part of the balance.
 
 use std::collections::BTreeMap;
@@ -61,6 +62,10 @@ pub struct Counters {
     /// Kept rows whose time was too far behind the watermark for dedup to judge (T6).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unjudged: u64,
+    /// Records that were taken out of Quarantine again (H5). Their lines stay there, so each counts twice: as quarantined
+    /// when it was read, and as what it became.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replayed: u64,
     /// Kept rows that came too late for a KPI, by the KPI's name (I12).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub late: BTreeMap<String, u64>,
@@ -85,17 +90,18 @@ impl Counters {
         self.quarantined += other.quarantined;
         self.tombstones += other.tombstones;
         self.unjudged += other.unjudged;
+        self.replayed += other.replayed;
         add_named(&mut self.late, &other.late);
         add_named(&mut self.before_first, &other.before_first);
         add_named(&mut self.by_reason, &other.by_reason);
         add_named(&mut self.filtered_by_check, &other.filtered_by_check);
     }
 
-    /// Records read less records accounted for: 0 when the ledger is closed, positive when records are missing.
+    /// Records read and replayed less records accounted for: 0 when the ledger is closed, positive when records are missing.
     #[must_use]
     pub fn balance(&self) -> i64 {
         let accounted = self.kept + self.filtered + self.duplicate + self.quarantined + self.tombstones;
-        self.records.cast_signed().wrapping_sub(accounted.cast_signed())
+        (self.records + self.replayed).cast_signed().wrapping_sub(accounted.cast_signed())
     }
 
     /// Whether every record is accounted for exactly once.

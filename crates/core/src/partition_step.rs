@@ -16,7 +16,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::error::ArrowError;
 
 use crate::bronze;
-use crate::decode::{Decoder, RecordKind, Reject};
+use crate::decode::{Decoder, Reason, RecordKind, Reject};
 use crate::dedup::{Dedup, DedupItem, Verdict, key_hashes};
 use crate::ids::{EventTime, OffsetRange};
 use crate::json_line::LineContext;
@@ -162,6 +162,29 @@ impl PartitionStep {
 
     /// The same where FUTURE was decided before (T4): it is judged by `judged_us`, and rows are stamped with `now_us`.
     pub fn step_judged(&mut self, batch: &RawBatch, judged_us: i64, now_us: i64) -> Result<StepOutput, StepError> {
+        let output = self.take(batch, judged_us, now_us)?;
+        self.counters.add(&output.counters);
+        Ok(output)
+    }
+
+    /// Which of these records are refused at this clock: reasons by place in the batch.
+    #[must_use]
+    pub fn refused(&mut self, batch: &RawBatch, judged_us: i64) -> BTreeMap<usize, Reason> {
+        let decoded = self.decoder.decode(batch, judged_us);
+        let decided = decide::decide(&self.pipeline, &self.pre_aggregate, decoded, batch.records.len());
+        let place = |reject: &Reject| Some((usize::try_from(reject.record).ok()?, reject.reason));
+        decided.rejects.iter().filter_map(place).collect()
+    }
+
+    /// Takes records that were read and refused before, and are not any more (H5, `refused`): they count as replayed.
+    pub fn replay(&mut self, batch: &RawBatch, judged_us: i64, now_us: i64) -> Result<StepOutput, StepError> {
+        let mut output = self.take(batch, judged_us, now_us)?;
+        output.counters.replayed = std::mem::take(&mut output.counters.records);
+        self.counters.add(&output.counters);
+        Ok(output)
+    }
+
+    fn take(&mut self, batch: &RawBatch, judged_us: i64, now_us: i64) -> Result<StepOutput, StepError> {
         let decoded = self.decoder.decode(batch, judged_us);
         let bronze_event_times = span(decoded.event_times.iter().copied());
         let kinds = decoded.kinds.clone();
@@ -176,7 +199,6 @@ impl PartitionStep {
         let assemble = |rows: &[usize]| self.assembler.assemble(batch, &decided, rows, now_us);
         let rows = (self.takes_rows && !kept.is_empty()).then(|| assemble(&kept)).transpose().map_err(wrong)?;
         let late = self.late.assemble(&missed, &decided.event_times, assemble).map_err(wrong)?;
-        self.counters.add(&counters);
         Ok(StepOutput {
             range: batch.range,
             bronze,

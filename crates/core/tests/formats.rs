@@ -15,7 +15,7 @@ use lakeward_core::late::LateMinutes;
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::{
     ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    PartitionEntry, StagedFile, StateChange, StateRef, entry_hash,
+    OffsetSet, PartitionEntry, REPLAYED, StagedFile, StateChange, StateRef, entry_hash,
 };
 use serde_json::Value;
 
@@ -116,9 +116,10 @@ fn log() -> [Entry; 3] {
             0,
             PartitionEntry {
                 from: 9,
-                counters: Counters::default(),
+                counters: Counters { replayed: 2, kept: 2, ..Counters::default() },
                 floor: None,
                 late_minutes: LateMinutes::default(),
+                replayed: [4, 5].into_iter().collect(),
                 ..partition()
             },
         )]),
@@ -143,7 +144,7 @@ fn claim() -> Entry {
         attempt: "0a".repeat(16),
         mode: "single".to_owned(),
         member: Member { id: "m".to_owned(), host: "h".to_owned(), build: "0.1.0".to_owned() },
-        requires: vec![FIRST_WINDOWS.to_owned()],
+        requires: vec![FIRST_WINDOWS.to_owned(), REPLAYED.to_owned()],
         kind: EntryKind::Claim { takes: "all".to_owned() },
         definition: "d".repeat(64),
         semantics: ENGINE_SEMANTICS,
@@ -158,6 +159,7 @@ fn claim() -> Entry {
                 counters: Counters::default(),
                 total: Counters::default(),
                 late_minutes: LateMinutes::default(),
+                replayed: OffsetSet::default(),
                 ..partition()
             },
         )]),
@@ -228,6 +230,7 @@ fn partition() -> PartitionEntry {
         counters: counters(),
         total: counters(),
         late_minutes: late_minutes(),
+        replayed: OffsetSet::default(),
     }
 }
 
@@ -247,6 +250,7 @@ fn counters() -> Counters {
         quarantined: 1,
         tombstones: 1,
         unjudged: 1,
+        replayed: 0,
         late: one("my_kpi"),
         before_first: one("my_kpi"),
         by_reason: one("my_reason"),

@@ -20,6 +20,7 @@ use crate::late_rows::{self, LateRows};
 use crate::mart::MartCheck;
 use crate::mart_rows::KeptRows;
 use crate::replay::Replay;
+use crate::replayed::Replayed;
 use crate::report::Report;
 use crate::rules::Rules;
 use crate::silver::{Expected, Explain, Silver};
@@ -38,6 +39,7 @@ pub struct Walk<'a> {
     gold: HashMap<usize, Gold<'a>>,
     late: Vec<LateRows<'a>>,
     kept: KeptRows,
+    replayed: Replayed,
     has_rows_table: bool,
     definition: Option<String>,
     /// Why nothing can be worked out any more.
@@ -63,6 +65,7 @@ impl<'a> Walk<'a> {
             gold: gold::of_pipeline(pipeline),
             late: late_rows::of_pipeline(pipeline),
             kept: KeptRows::new(pipeline, deep),
+            replayed: Replayed::by(&chain.entries),
             has_rows_table: pipeline.rows.is_some(),
             definition: None,
             stopped: None,
@@ -85,6 +88,7 @@ impl<'a> Walk<'a> {
         for entry in &self.chain.entries {
             self.entry(entry, report).await?;
         }
+        self.kept.settle();
         if let Some(why) = &self.stopped {
             RECOMPUTED.iter().for_each(|invariant| report.undecided(*invariant, why.clone()));
         }
@@ -123,12 +127,13 @@ impl<'a> Walk<'a> {
             return self.look_only(entry, report).await;
         }
         input.settle(entry, report);
+        self.replayed.hold(&input);
         self.take_definition(entry, report);
         let mut expected = Expected::new();
         let mut scratch = Vec::new();
         let (silver, kept, has_rows_table) = (&self.silver, &mut self.kept, self.has_rows_table);
         let late = &mut self.late;
-        self.replay.take(entry, &input, report, |row| {
+        self.replay.take(entry, &input, &self.replayed, report, |row| {
             expected.insert(row.line.identity, silver.expect(&row, &mut scratch));
             if has_rows_table {
                 kept.keep(silver, &row, &mut scratch);
@@ -185,7 +190,7 @@ impl<'a> Walk<'a> {
         let known = self.known.get(&entry.definition);
         let later = |name: &str| {
             let field = self.pipeline.fields.iter().any(|field| field.name == name);
-            field && known.is_some_and(|known| !known.fields.contains(name))
+            field && known.is_some_and(|known| !known.fields.contains_key(name))
         };
         for number in 0..self.late.len() {
             let mut files = Vec::new();

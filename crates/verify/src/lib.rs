@@ -27,6 +27,7 @@ mod mart_rows;
 mod number;
 mod object;
 mod replay;
+mod replayed;
 mod report;
 mod rules;
 mod silver;

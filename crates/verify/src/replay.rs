@@ -18,6 +18,7 @@ use crate::late::{self, Minutes};
 use crate::late_rows::Missed;
 use crate::line::{self, BronzeLine, Reject};
 use crate::object;
+use crate::replayed::Replayed;
 use crate::report::Report;
 use crate::rules::{Fate, Row, Rules};
 use crate::silver::SilverRow;
@@ -84,7 +85,7 @@ impl<'p> Replay<'p> {
 
     /// Takes up the definition that an entry is decided by, where it is another than before.
     pub fn decide_by(&mut self, known: &Known, entry: &Entry, report: &mut Report) {
-        let new = self.rules.decide_by(&known.fields, &known.kpis);
+        let new = self.rules.decide_by(known);
         let newest = self.partitions.values().filter_map(|partition| partition.furthest).max();
         let begin = match newest.filter(|_| self.read_before) {
             Some(newest) => {
@@ -105,7 +106,15 @@ impl<'p> Replay<'p> {
     }
 
     /// Takes an entry's records up. The kept rows go to `keep`.
-    pub fn take(&mut self, entry: &Entry, input: &Input, report: &mut Report, mut keep: impl FnMut(SilverRow<'_>)) {
+    /// `replayed` has the lines of those that were refused before.
+    pub fn take(
+        &mut self,
+        entry: &Entry,
+        input: &Input,
+        replayed: &Replayed,
+        report: &mut Report,
+        mut keep: impl FnMut(SilverRow<'_>),
+    ) {
         for (&partition, told) in &entry.partitions {
             let held = self.partitions.entry(partition).or_default();
             if held.incarnation != told.incarnation {
@@ -114,6 +123,18 @@ impl<'p> Replay<'p> {
             }
             let mut tally = Tally::default();
             for record in input.records((told.incarnation, partition)) {
+                tally.counters.records += 1;
+                self.record(partition, &record, &mut tally, report, &mut keep);
+            }
+            for offset in told.replayed.iter() {
+                let identity = (told.incarnation, partition, offset);
+                let Some(bronze) = replayed.line(identity) else {
+                    report.broken(I13, || format!("entry {}: {} was not refused", entry.version, shown(identity)));
+                    continue;
+                };
+                tally.counters.replayed += 1;
+                // As if it had come now: nothing is wrong with it any more, or it must not be replayed.
+                let record = Record { identity, bronze, reject: None };
                 self.record(partition, &record, &mut tally, report, &mut keep);
             }
             if let Some(floor) = told.floor.filter(|floor| floor.0 != NEVER)
@@ -139,7 +160,6 @@ impl<'p> Replay<'p> {
         keep: &mut impl FnMut(SilverRow<'_>),
     ) {
         let counters = &mut tally.counters;
-        counters.records += 1;
         let Some(bytes) = record.bronze else { return self.only_quarantined(record, counters, report) };
         let text = std::str::from_utf8(bytes).map_err(|_| "is no text");
         let line = match text.and_then(line::bronze) {
@@ -152,7 +172,7 @@ impl<'p> Replay<'p> {
             counters.tombstones += 1;
             return expect_none(record, report);
         };
-        match self.rules.judge(&line, members, record.reject.map(|reject| reject.reason.as_str())) {
+        match self.rules.judge(&line, members, record.reject) {
             Fate::Refused(refusal) => {
                 counters.quarantined += 1;
                 *counters.by_reason.entry(refusal.reason.to_owned()).or_default() += 1;
@@ -262,6 +282,7 @@ impl<'p> Replay<'p> {
         let c = &told.counters;
         for (what, told, found) in [
             ("records read", c.records, found.records),
+            ("replayed records", c.replayed, found.replayed),
             ("kept rows", c.kept, found.kept),
             ("filtered rows", c.filtered, found.filtered),
             ("duplicates", c.duplicate, found.duplicate),

@@ -104,7 +104,7 @@ impl Silver {
         report: &mut Report,
     ) {
         let fields = |name: &str| explain.rules.pipeline.fields.iter().any(|field| field.name == name);
-        let later = |name: &str| known.is_some_and(|known| fields(name) && !known.fields.contains(name));
+        let later = |name: &str| known.is_some_and(|known| fields(name) && !known.fields.contains_key(name));
         let table = Table { columns: &self.columns, folders: &self.folders, later: &later };
         let path = &live.file.path;
         let mut scratch = Vec::new();

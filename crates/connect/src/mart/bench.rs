@@ -18,7 +18,7 @@ use lakeward_core::types::{Column, DataType};
 
 use super::plan::{KpiTable, LateTable, Plan, RowsTable, Table, late_fence};
 use super::{
-    Claimed, FinalRows, LateBatch, LiveRows, Mart, MartContext, MartFaults, MartOptions, MartTwin, ReignEnd, RowsBatch,
+    AddedRows, Claimed, FinalRows, LiveRows, Mart, MartContext, MartFaults, MartOptions, MartTwin, ReignEnd, RowsBatch,
 };
 
 pub(super) const MINUTE: i64 = 60_000_000;
@@ -269,9 +269,9 @@ pub(super) fn rows(partition: i32, base: i64, to: i64, by: &str) -> RowsBatch {
 }
 
 /// Late rows at these offsets of partition 0, of the entries above `above` up to `version`.
-pub(super) fn late(above: Option<u64>, version: u64, offsets: std::ops::Range<i64>) -> LateBatch {
+pub(super) fn late(above: Option<u64>, version: u64, offsets: std::ops::Range<i64>) -> AddedRows {
     let rows = vec![rows(0, offsets.start, offsets.end, "late").rows];
-    LateBatch { above: above.map(Version), version: Version(version), rows }
+    AddedRows { above: above.map(Version), version: Version(version), rows }
 }
 
 /// Values of a KPI: (window start in microseconds, colour, total in cents). The `is_final` column holds nonsense: marts

@@ -26,7 +26,7 @@ use lakeward_core::pipeline::Pipeline;
 
 pub use error::MartError;
 pub use outcome::*;
-pub use plan::{MartContext, late_fence};
+pub use plan::{Added, MartContext, REPLAYED_FENCE, late_fence};
 pub use postgres::PostgresMart;
 pub use snapshot::{Fences, HeldKpiFence, MartSnapshot, MartValue, TableScan};
 pub use sqlite::SqliteMart;
@@ -143,10 +143,10 @@ impl Mart {
         each!(self, mart => mart.apply_final(ctx, kpi, rows).await)
     }
 
-    /// Adds the late rows of a KPI that entries brought: all or none, and only behind those of the entries before.
-    pub async fn apply_late(&self, ctx: &MartContext, kpi: usize, rows: LateBatch) -> Result<LateOutcome, MartError> {
-        let _around = Around::mart(MartCall::LateRows);
-        each!(self, mart => mart.apply_late(ctx, kpi, rows).await)
+    /// Adds rows that entries brought: all or none, and only behind those of the entries before.
+    pub async fn add(&self, ctx: &MartContext, to: Added, rows: AddedRows) -> Result<AddOutcome, MartError> {
+        let _around = Around::mart(MartCall::Add);
+        each!(self, mart => mart.add(ctx, to, rows).await)
     }
 
     /// Retention: deletes rows whose Kafka timestamp is below the boundary.

@@ -108,7 +108,7 @@ pub struct FinalRows {
 
 /// The late rows of a KPI that entries have added.
 #[derive(Clone, Debug)]
-pub struct LateBatch {
+pub struct AddedRows {
     /// The rows are those of the entries above this one (`None`: of all) …
     pub above: Option<Version>,
     /// … up to this one.
@@ -120,7 +120,7 @@ pub struct LateBatch {
 /// What became of late rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum LateOutcome {
+pub enum AddOutcome {
     /// All are in the table, once.
     Applied,
     /// The table holds the rows up to another entry: go on from there. Nothing was changed.

@@ -5,6 +5,8 @@ use lakeward_core::pipeline::{Kpi, LateTable as Declared, Pipeline, system_colum
 use lakeward_core::types::{Column, DataType};
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
+
 use super::MartError;
 
 /// A table: columns by their mart names, primary key by index.
@@ -91,12 +93,58 @@ impl MartContext {
         self.plan.kpis.get(kpi).and_then(Option::as_ref).ok_or_else(missing)
     }
 
-    pub(crate) fn late(&self, kpi: usize) -> Result<&LateTable, MartError> {
-        let missing =
-            || MartError::Config(format!("KPI {kpi} of {} has no mart table of late rows", self.plan.pipeline));
-        self.plan.late.get(kpi).and_then(Option::as_ref).ok_or_else(missing)
+    /// Where rows that entries bring are added.
+    pub(crate) fn target(&self, added: Added) -> Result<Target<'_>, MartError> {
+        match added {
+            Added::Late { kpi } => {
+                let missing =
+                    || MartError::Config(format!("KPI {kpi} of {} has no mart table of late rows", self.plan.pipeline));
+                let late = self.plan.late.get(kpi).and_then(Option::as_ref).ok_or_else(missing)?;
+                Ok(Target { fence: &late.fence, table: &late.table, sources: None })
+            }
+            Added::Replayed => {
+                let rows = self.rows()?;
+                Ok(Target { fence: REPLAYED_FENCE, table: &rows.table, sources: Some(&rows.sources) })
+            }
+        }
     }
 }
+
+/// Rows that come to a table by the entries that bring them, never ahead of the log (F3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// The late rows of a KPI, to its table of such. Batches have `Pipeline::late_row_columns`.
+    Late {
+        /// Its number.
+        kpi: usize,
+    },
+    /// Rows replayed out of Quarantine, to the table of rows. Batches have `Pipeline::silver_columns`. A row that is there
+    /// is left as it is: whoever filled the table from the lake has found it there.
+    Replayed,
+}
+
+/// A table that rows are added to.
+pub(crate) struct Target<'p> {
+    pub fence: &'p str,
+    pub table: &'p Table,
+    /// Per column its place in a batch, and rows may be there; `None`: batches have exactly the columns, and rows are new.
+    pub sources: Option<&'p [usize]>,
+}
+
+impl Target<'_> {
+    /// The batches that hold rows, with exactly the table's columns.
+    pub fn batches(&self, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>, String> {
+        let full = rows.iter().filter(|batch| batch.num_rows() > 0);
+        let of = |batch: &RecordBatch| match self.sources {
+            None => Ok(batch.clone()),
+            Some(sources) => batch.project(sources).map_err(|e| format!("rows for {}: {e}", self.table.name)),
+        };
+        full.map(of).collect()
+    }
+}
+
+/// What the fence of replayed rows is known by: no KPI can be called so.
+pub const REPLAYED_FENCE: &str = "replayed/rows";
 
 impl Plan {
     pub fn new(pipeline: &Pipeline) -> Result<Self, MartError> {
@@ -115,6 +163,11 @@ impl Plan {
     pub fn by_entry(&self) -> impl Iterator<Item = (&str, &Table)> {
         let kpis = self.kpi_tables().map(|kpi| (kpi.kpi.as_str(), &kpi.table));
         kpis.chain(self.late_tables().map(|late| (late.fence.as_str(), &late.table)))
+    }
+
+    /// Names of the fences that entries move.
+    pub fn fences(&self) -> impl Iterator<Item = &str> {
+        self.by_entry().map(|(name, _)| name).chain(self.rows.iter().map(|_| REPLAYED_FENCE))
     }
 
     /// A table by its name, and the column that says how new a row is: the Kafka timestamp, or the window.

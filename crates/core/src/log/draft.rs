@@ -10,7 +10,7 @@ use crate::late::LateMinutes;
 use crate::ledger::Counters;
 use crate::log::{
     ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    PartitionEntry, Rebuilt, StagedFile, StateChange, StateRef, final_path,
+    OffsetSet, PartitionEntry, REPLAYED, Rebuilt, StagedFile, StateChange, StateRef, final_path,
 };
 use crate::watermark;
 
@@ -29,6 +29,8 @@ pub struct BarrierFacts {
     pub counters: Counters,
     /// When the late ones among them lay.
     pub late_minutes: LateMinutes,
+    /// Offsets whose records were taken out of Quarantine again; the counters are of these too.
+    pub replayed: OffsetSet,
 }
 
 /// A partition that enters the set (T3), or begins a new incarnation.
@@ -173,6 +175,9 @@ pub fn render(fold: &Fold, draft: &Draft, author: &Author) -> Entry {
     if !(fold.first_windows.is_empty() && draft.first_windows.is_empty()) {
         entry.requires.push(FIRST_WINDOWS.to_owned());
     }
+    if !fold.replays.is_empty() || draft.barriers.values().any(|said| !said.replayed.is_empty()) {
+        entry.requires.push(REPLAYED.to_owned());
+    }
     entry.rows_boundary = draft.rows_boundary.filter(|b| Some(*b) > fold.rows_boundary).or(fold.rows_boundary);
     entry.entries_from = draft.entries_from.max(fold.entries_from);
     entry.rolled = draft.rolled.max(fold.rolled);
@@ -226,6 +231,7 @@ fn carried(fold: &Fold, draft: &Draft, claim: Version) -> BTreeMap<i32, Partitio
             counters,
             total,
             late_minutes: facts.map(|b| b.late_minutes.clone()).unwrap_or_default(),
+            replayed: facts.map(|b| b.replayed.clone()).unwrap_or_default(),
         };
         (p, entry)
     };
@@ -246,6 +252,7 @@ fn enter(new: &BTreeMap<i32, NewPartition>, g: EventTime, claim: Version) -> BTr
             counters: Counters::default(),
             total: Counters::default(),
             late_minutes: LateMinutes::default(),
+            replayed: OffsetSet::default(),
         };
         (p, entry)
     };

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::ids::{EventTime, OffsetRange, Version};
 use crate::late::LateMinutes;
 use crate::ledger::Counters;
+use crate::log::OffsetSet;
 
 /// The format number of entries that this program writes. A reader refuses a greater one.
 pub const ENTRY_FORMAT: u32 = 1;
@@ -22,8 +23,12 @@ pub const ENGINE_SEMANTICS: u32 = 1;
 /// first such one on: a reader that doesn't know it would count rows of earlier windows.
 pub const FIRST_WINDOWS: &str = "first_windows";
 
+/// Records of this log may have been taken out of Quarantine again (`PartitionEntry::replayed`). Carried by every entry from
+/// the first such one on: to a reader that doesn't know it the ledger would be open.
+pub const REPLAYED: &str = "replayed";
+
 /// Features that this program knows.
-const KNOWN: [&str; 1] = [FIRST_WINDOWS];
+const KNOWN: [&str; 2] = [FIRST_WINDOWS, REPLAYED];
 
 /// A file that writers closed and synced under staging (E2), before any version names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +138,10 @@ pub struct PartitionEntry {
     /// When the late rows of `[from, to)` lay (I12). Entries of programs that didn't know it have none.
     #[serde(default, skip_serializing_if = "LateMinutes::is_empty")]
     pub late_minutes: LateMinutes,
+    /// Offsets below `from` whose records this entry takes out of Quarantine again, in this order, behind those of
+    /// `[from, to)` (H5). The counters are of these too.
+    #[serde(default, skip_serializing_if = "OffsetSet::is_empty")]
+    pub replayed: OffsetSet,
 }
 
 /// The Gold rows of one KPI in an entry.

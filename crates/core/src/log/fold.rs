@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{EventTime, Version};
 use crate::late::LateMinutes;
 use crate::ledger::{Counters, Recent};
-use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, PartitionEntry, Rebuilt, StateRef};
+use crate::log::{
+    CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, OffsetSet, PartitionEntry, Rebuilt, StateRef,
+};
 
 /// A partition as the head leaves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub struct PartitionFold {
     /// When the late rows of this incarnation lay, the newest minutes.
     #[serde(default, skip_serializing_if = "LateMinutes::is_empty")]
     pub late_minutes: LateMinutes,
+    /// Offsets of this incarnation whose records were taken out of Quarantine again (H5).
+    #[serde(default, skip_serializing_if = "OffsetSet::is_empty")]
+    pub replayed: OffsetSet,
 }
 
 /// Where a claim's reign ended: per partition the incarnation and the `to` of the last entry before the next claim.
@@ -75,6 +80,9 @@ pub struct Fold {
     /// How the newest records fared.
     #[serde(default)]
     pub recent: Recent,
+    /// Entries that replayed records out of Quarantine (H5).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replays: Vec<Version>,
     /// Boundary of the rows mart.
     pub rows_boundary: Option<EventTime>,
     /// Entries below this version may be gone; there is a checkpoint at it (F6).
@@ -128,6 +136,7 @@ impl Fold {
             reigns: BTreeMap::new(),
             first_windows: BTreeMap::new(),
             recent: Recent::default(),
+            replays: Vec::new(),
             rows_boundary: None,
             entries_from: None,
             followers: BTreeMap::new(),
@@ -194,6 +203,9 @@ impl Fold {
         self.take_files(entry)?;
         self.take_state(entry)?;
         self.take_definition(entry)?;
+        if entry.partitions.values().any(|partition| !partition.replayed.is_empty()) {
+            self.replays.push(entry.version);
+        }
         let sum = |of: fn(&Counters) -> u64| entry.partitions.values().map(|p| of(&p.counters)).sum();
         self.recent.add(sum(|c| c.records), sum(|c| c.quarantined));
         self.g = entry.g;
@@ -242,7 +254,7 @@ impl Fold {
     }
 
     fn take_partition(&mut self, entry: &Entry, partition: i32, new: &PartitionEntry) -> Result<(), FoldError> {
-        let mut late_minutes = LateMinutes::default();
+        let (mut late_minutes, mut replayed) = (LateMinutes::default(), OffsetSet::default());
         let start = match self.partitions.get_mut(&partition) {
             Some(old) if old.incarnation == new.incarnation => {
                 if new.from != old.to {
@@ -253,6 +265,7 @@ impl Fold {
                     return Err(damaged(entry, &format!("the watermark of partition {partition} went back")));
                 }
                 late_minutes = std::mem::take(&mut old.late_minutes);
+                replayed = std::mem::take(&mut old.replayed);
                 old.start
             }
             Some(old) if new.incarnation == old.incarnation + 1 => {
@@ -269,6 +282,8 @@ impl Fold {
             return Err(damaged(entry, &format!("the range of partition {partition} goes back")));
         }
         late_minutes.add(&new.late_minutes);
+        Self::check_replayed(entry, partition, new, start, &replayed)?;
+        replayed.extend(&new.replayed);
         let fold = PartitionFold {
             incarnation: new.incarnation,
             topic_id: new.topic_id.clone(),
@@ -277,8 +292,25 @@ impl Fold {
             watermark: new.watermark,
             total: new.total.clone(),
             late_minutes,
+            replayed,
         };
         self.partitions.insert(partition, fold);
+        Ok(())
+    }
+
+    /// A record is replayed once, and only after it was read (H5).
+    fn check_replayed(
+        entry: &Entry,
+        partition: i32,
+        new: &PartitionEntry,
+        start: i64,
+        before: &OffsetSet,
+    ) -> Result<(), FoldError> {
+        let read = new.replayed.ranges().iter().all(|range| range.from >= start && range.to <= new.from);
+        if !read || before.intersects(&new.replayed) || new.replayed.len() != new.counters.replayed {
+            let what = format!("partition {partition}: the records that it replays were not read or replayed before");
+            return Err(damaged(entry, &what));
+        }
         Ok(())
     }
 
@@ -466,6 +498,33 @@ mod tests {
         commit(&mut fold, &epoch_draft(&[(0, 20, 100), (1, 30, 90)]), &author(2, "d")).unwrap();
         assert_eq!((fold.reign_end(Version(0), 0, 0), fold.reign_end(Version(0), 0, 1)), (9, 3));
         assert_eq!((fold.reign_end(Version(2), 0, 0), fold.reign_end(Version(2), 0, 1)), (20, 30));
+    }
+
+    /// H5: the log remembers what was replayed, and takes nothing in twice or before it was read.
+    #[test]
+    fn a_record_is_replayed_once_and_only_after_it_was_read() {
+        let mut fold = started();
+        commit(&mut fold, &epoch_draft(&[(0, 20, 100), (1, 3, 90)]), &author(0, "b")).unwrap();
+        let replay = |offsets: &[i64], counted: u64| {
+            let replayed: OffsetSet = offsets.iter().copied().collect();
+            let counters = Counters { replayed: counted, kept: counted, ..Counters::default() };
+            let facts = BarrierFacts { to: 20, counters, replayed, ..BarrierFacts::default() };
+            let mut draft = Draft::empty(EntryKind::Epoch);
+            draft.barriers.insert(0, facts);
+            draft
+        };
+        commit(&mut fold, &replay(&[7, 8, 11], 3), &author(0, "c")).unwrap();
+        assert_eq!(fold.replays, [Version(2)]);
+        assert_eq!(fold.partitions[&0].replayed.iter().collect::<Vec<_>>(), [7, 8, 11]);
+        assert_eq!((fold.partitions[&0].to, fold.partitions[&0].total.records), (20, 1));
+        for (offsets, counted) in [(&[8][..], 1), (&[4], 1), (&[20], 1), (&[9], 2)] {
+            let refused = commit(&mut fold.clone(), &replay(offsets, counted), &author(0, "d")).unwrap_err();
+            assert!(refused.what.contains("replayed before"), "{offsets:?}: {}", refused.what);
+        }
+        commit(&mut fold, &replay(&[5, 9], 2), &author(0, "d")).unwrap();
+        assert_eq!(fold.partitions[&0].replayed.len(), 5);
+        let entry = render(&fold, &epoch_draft(&[]), &author(0, "e"));
+        assert_eq!(entry.requires, [crate::log::REPLAYED], "a reader that does not know it must stop, also later");
     }
 
     #[test]

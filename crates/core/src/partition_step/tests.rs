@@ -111,6 +111,31 @@ fn every_record_has_one_outcome_and_the_ledger_balances() {
     assert_eq!(step.barrier(None).counters, Counters::default());
 }
 
+/// H5: what was refused for its time counts where it belongs once the clock has come there, and is late like any other.
+#[test]
+fn a_replayed_record_is_judged_as_if_it_had_come_now() {
+    let mut step = step_of(&pipeline(), start());
+    let records = [row(100, 1, "a"), row(300, 2, "a"), row(101, 3, "a")];
+    let out = step.step(&batch(0, &records), 200 * SECOND).unwrap();
+    assert_eq!((out.counters.kept, out.counters.by_reason.get("FUTURE")), (2, Some(&1)));
+    let _ = step.barrier(None);
+    let mut again = RawBatch::new(3, 1);
+    for (offset, (second, payload)) in [(1, row(300, 2, "a")), (5, row(301, 1, "a")), (6, row(80, 9, "a"))] {
+        again.push(offset, second * 1000, None, payload.as_deref().map(str::as_bytes), None);
+    }
+    assert_eq!(step.refused(&again, 300 * SECOND), BTreeMap::from([(1, Reason::Future)]));
+    assert!(step.refused(&again, 301 * SECOND).is_empty());
+    let out = step.replay(&again, 301 * SECOND, 400 * SECOND).unwrap();
+    let c = &out.counters;
+    assert_eq!((c.records, c.replayed, c.kept, c.duplicate, c.quarantined), (0, 3, 3, 0, 0));
+    assert_eq!(c.late, BTreeMap::from([("by_colour".to_owned(), 1), ("slow".to_owned(), 1)]), "1 is the third one");
+    assert!(c.is_balanced() && out.quarantine_rows == 0);
+    let rows = out.rows.unwrap();
+    assert_eq!(rows.column_by_name("kafka_offset").unwrap().as_primitive::<Int64Type>().values(), &[1, 5, 6]);
+    let barrier = step.barrier(None);
+    assert_eq!((barrier.counters, barrier.watermark), (out.counters, EventTime(296 * SECOND)));
+}
+
 #[test]
 fn a_kpi_that_was_taken_up_later_gets_no_row_before_its_first_window() {
     let first_windows = BTreeMap::from([("by_colour".to_owned(), EventTime(110 * SECOND))]);

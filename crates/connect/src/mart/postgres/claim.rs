@@ -134,7 +134,7 @@ async fn delete_from(tx: &Transaction<'_>, rows: &RowsTable, at: Coordinates, en
 async fn take_kpi_fences(tx: &Transaction<'_>, context: &MartContext) -> Result<BTreeMap<String, KpiFence>, Failure> {
     let (mine, log_id) = (number(context.claim)?, &*context.log_id);
     let mut fences = BTreeMap::new();
-    for (name, _) in context.plan.by_entry() {
+    for name in context.plan.fences() {
         let sql = "INSERT INTO lakeward_kpi_fences AS fence (log_id, kpi, key_group, claim, closed_to, reflected) \
                    VALUES ($1, $2, -1, $3, $4, '{}') ON CONFLICT (log_id, kpi, key_group) \
                    DO UPDATE SET claim = EXCLUDED.claim WHERE fence.claim <= EXCLUDED.claim \

@@ -1,12 +1,12 @@
 //! A Postgres mart. Work is done on a small runtime of its own: callers sit on arbiters that come and go, connections
 //! must not. Encoding therefore is off the arbiters too.
 
+mod added;
 mod binary;
 mod claim;
 mod failure;
 mod hand_over;
 mod kpi;
-mod late;
 mod rows;
 mod schema;
 mod session;
@@ -26,8 +26,8 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::snapshot::{Fences, Held};
 use super::{
-    Claimed, FinalOutcome, FinalRows, Holding, LateBatch, LateOutcome, LiveOutcome, LiveRows, MartContext, MartError,
-    MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
+    AddOutcome, Added, AddedRows, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext,
+    MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 use session::Sessions;
@@ -116,14 +116,9 @@ impl PostgresMart {
         self.usual("applying final rows", async move { kpi::apply_final(&sessions, &context, kpi, &rows).await }).await
     }
 
-    pub(super) async fn apply_late(
-        &self,
-        context: &MartContext,
-        kpi: usize,
-        rows: LateBatch,
-    ) -> Result<LateOutcome, MartError> {
+    pub(super) async fn add(&self, context: &MartContext, to: Added, rows: AddedRows) -> Result<AddOutcome, MartError> {
         let (sessions, context) = (self.sessions.clone(), context.clone());
-        self.usual("adding late rows", async move { late::apply_late(&sessions, &context, kpi, &rows).await }).await
+        self.usual("adding rows of entries", async move { added::add(&sessions, &context, to, &rows).await }).await
     }
 
     pub(super) async fn delete_rows_below(

@@ -1,11 +1,11 @@
-//! Brings a mart's table of late rows into line with the log: from the files that entries name, never ahead of them (F3).
+//! Brings rows to the mart that come by entries, never ahead of them: late ones and replayed ones (F3).
 
-use lakeward_connect::mart::{LateBatch, LateOutcome, late_fence};
+use lakeward_connect::mart::{AddOutcome, Added, AddedRows, REPLAYED_FENCE, late_fence};
 use lakeward_core::ids::Version;
 use lakeward_core::log::{Fold, LiveFile, version_of};
 use lakeward_core::pipeline::Holds;
 
-use super::{LinkError, MartLink};
+use super::{LinkError, MartLink, not_gone};
 
 /// Rows from which on a transaction ends with the entry that it has come to: bounds its memory.
 const ROWS: u64 = 100_000;
@@ -13,26 +13,57 @@ const ROWS: u64 = 100_000;
 impl MartLink {
     /// The last entry whose late rows the KPI's table held when the mart was opened; `None` before the first.
     pub async fn late_fence(&self, kpi: usize) -> Result<Option<Version>, LinkError> {
-        let held = self.connected().await?;
         let name = self.pipeline().kpis.get(kpi).map(|kpi| late_fence(&kpi.name)).unwrap_or_default();
-        Ok(held.kpis.get(&name).and_then(|fence| fence.version))
+        self.fence_of(&name).await
     }
 
     /// Adds the late rows of the entries above `above` up to the fold's. What the table's own fence says goes first.
-    pub async fn apply_late(&self, kpi: usize, mut above: Option<Version>, fold: &Fold) -> Result<(), LinkError> {
+    pub async fn apply_late(&self, kpi: usize, above: Option<Version>, fold: &Fold) -> Result<(), LinkError> {
         let Some((_, layer)) = self.pipeline().layer(|h| *h == Holds::LateRows { kpi }) else { return Ok(()) };
+        self.add(Added::Late { kpi }, &layer.name, |_| true, above, fold).await
+    }
+
+    /// Adds rows that were replayed out of Quarantine (H5) to the table of rows: their offsets lie below its fences.
+    pub async fn apply_replayed(&self, fold: &Fold) -> Result<(), LinkError> {
+        let Some((_, layer)) = self.pipeline().layer(|h| matches!(h, Holds::Rows { .. })) else { return Ok(()) };
+        let above = self.fence_of(REPLAYED_FENCE).await?;
+        if fold.replays.last().copied() <= above {
+            return Ok(());
+        }
+        let replayed = |version| fold.replays.binary_search(&version).is_ok();
+        self.add(Added::Replayed, &layer.name, replayed, above, fold).await
+    }
+
+    async fn fence_of(&self, name: &str) -> Result<Option<Version>, LinkError> {
+        let held = self.connected().await?;
+        Ok(held.kpis.get(name).and_then(|fence| fence.version))
+    }
+
+    /// `brought`: whether an entry brought such rows.
+    async fn add(
+        &self,
+        to: Added,
+        layer: &str,
+        brought: impl Fn(Version) -> bool,
+        mut above: Option<Version>,
+        fold: &Fold,
+    ) -> Result<(), LinkError> {
         while above < Some(fold.version) {
-            let (files, version) = next_step(fold.layer_files_above(&layer.name, above), fold.version);
+            let newer = fold.layer_files_above(layer, above);
+            let newer = newer.filter(|file| version_of(&file.path).is_some_and(&brought));
+            let (step, version) = next_step(newer, fold.version);
             let mut rows = Vec::new();
-            for file in &files {
-                rows.extend(self.read_file(&layer.name, file).await?);
+            for file in &step {
+                for batch in self.read_file(layer, file).await? {
+                    rows.push(not_gone(&batch, fold.rows_boundary.filter(|_| to == Added::Replayed))?);
+                }
             }
             let held = self.connected().await?;
-            let outcome = held.mart.apply_late(&self.context()?, kpi, LateBatch { above, version, rows }).await;
+            let outcome = held.mart.add(&self.context()?, to, AddedRows { above, version, rows }).await;
             above = match self.keep_or_drop(outcome).await? {
-                LateOutcome::Applied => Some(version),
-                LateOutcome::At { version } => version,
-                LateOutcome::Fenced { claim } => return Err(LinkError::Fenced(claim)),
+                AddOutcome::Applied => Some(version),
+                AddOutcome::At { version } => version,
+                AddOutcome::Fenced { claim } => return Err(LinkError::Fenced(claim)),
             };
         }
         Ok(())
