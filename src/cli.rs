@@ -13,7 +13,7 @@ use crate::feed::Rate;
 
 /// Kafka to a lake and live marts, exactly once, with a ledger that proves it.
 #[derive(Debug, Parser)]
-#[command(name = "lakeward", version, arg_required_else_help = true)]
+#[command(name = "lakeward", version, arg_required_else_help = true, after_help = crate::exit::table())]
 pub struct Cli {
     /// Configuration file; lakeward.toml in the working folder by default
     #[arg(long, global = true, value_name = "FILE")]
@@ -77,6 +77,17 @@ pub enum Command {
     Generate(GenerateArgs),
     /// A few records of a topic, with their coordinates
     Peek(PeekArgs),
+    /// What a shell needs to complete this command line
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, as troff
+    Man {
+        /// Write a page for every command into this folder instead
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+    },
 }
 
 /// Where generated records go.

@@ -48,6 +48,8 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<(), Exit> {
     match cli.command {
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { to } => commands::manual::man(to.as_deref()),
         Command::Validate { pipeline } => commands::validate::validate(&pipeline),
         // It brings its own configuration.
         Command::Demo(args) => actix::System::new().block_on(commands::demo::demo(args)),
@@ -75,7 +77,7 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Tail(args) => commands::tail::tail(&config, &args).await,
             Command::Generate(args) => commands::generate::generate(&config, args).await,
             Command::Peek(args) => commands::peek::peek(&config, args).await,
-            Command::Validate { .. } | Command::Demo(_) => Ok(()),
+            Command::Validate { .. } | Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
         }
     })
 }

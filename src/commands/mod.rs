@@ -7,6 +7,7 @@ pub mod ledger;
 mod ledger_files;
 mod ledger_late;
 pub mod log;
+pub mod manual;
 pub mod peek;
 pub mod quarantine;
 pub mod rebuild;

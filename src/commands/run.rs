@@ -54,12 +54,13 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
     for runner in &runners {
         let plan = &runner.plan;
         actix::spawn(observe::publish(
-            plan.pipeline.name.clone(),
+            Arc::clone(&plan.pipeline),
             plan.board.clone(),
             plan.gauges.clone(),
             clock.clone(),
         ));
     }
+    actix::spawn(observe::publish_process(runners.first().map(|runner| runner.lake.clone())));
     let result = run_all(runners, &stop, args.once).await;
     handle.stop(false).await;
     result

@@ -189,6 +189,8 @@ fn the_self_test_passes_and_leaves_nothing() {
         lake.self_test().await.unwrap();
         assert_eq!(names(&lake, "").await, [""; 0]);
         assert!(lake.same_file_system("_lakeward/staging", "silver").await.unwrap());
+        let free = lake.free_bytes().await.unwrap();
+        assert_eq!(free.is_some_and(|bytes| bytes > 0), lake.store().starts_with("file://"), "{free:?}");
     });
 }
 

@@ -177,6 +177,12 @@ impl Local {
         Err(LakeError::other(&self.store, path, "no folder above it exists"))
     }
 
+    /// Bytes that this process may still write to the file system under the root.
+    pub(super) fn free_bytes(&self) -> Result<u64, LakeError> {
+        let disk = rustix::fs::statvfs(&*self.root).map_err(|e| self.error("", "ask for free space", &e.into()))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     fn link_away(&self, from: &str, to: &str) -> io::Result<Rename> {
         let (source, target) = (self.full(from), self.full(to));
         if absent(fs::symlink_metadata(&source))?.is_none() {

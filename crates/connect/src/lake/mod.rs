@@ -286,6 +286,15 @@ impl Lake {
         }
     }
 
+    /// Bytes that may still be written to the lake's disk; `None` for a store that isn't one: HDFS tells its NameNode's
+    /// watchers.
+    pub async fn free_bytes(&self) -> Result<Option<u64>, LakeError> {
+        match &self.0 {
+            Store::Local(local) => self.off(local, "", Local::free_bytes).await.map(Some),
+            Store::Hdfs(_) | Store::Memory(_) => Ok(None),
+        }
+    }
+
     async fn entries(&self, dir: &str, recursive: bool) -> Result<Vec<DirEntry>, LakeError> {
         let _around = Around::lake(Operation::List, dir);
         if !dir.is_empty() {
