@@ -69,6 +69,8 @@ pub enum Command {
     Quarantine(QuarantineCommand),
     /// Start a pipeline over: end its log and remove what it has put into lake and mart
     Reset(ResetArgs),
+    /// Write Silver, Gold, Quarantine and the mart anew from Bronze, by the pipeline file as it is now
+    Rebuild(RebuildArgs),
     /// A feed from Kafka to lake and mart in this process, no server needed, with a live view
     Demo(DemoArgs),
     /// Send records of a feed: drawn by its rules, the same for a seed, or from a CSV file
@@ -174,6 +176,15 @@ pub enum QuarantineCommand {
         #[arg(short, value_name = "N", default_value_t = 10)]
         n: usize,
     },
+    /// Judges records again and takes in those that are not refused any more; refuses while a process runs the pipeline
+    Replay {
+        /// Which.
+        #[command(flatten)]
+        filter: QuarantineFilter,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// Which refused records.
@@ -194,6 +205,29 @@ pub struct QuarantineFilter {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<i64>,
     /// As JSON; `show` prints the lines of the lake
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a rebuild reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RebuildFrom {
+    /// The lake's own Bronze, and Quarantine for what Bronze doesn't hold
+    Bronze,
+}
+
+/// Arguments of `rebuild`.
+#[derive(Clone, Debug, Args)]
+pub struct RebuildArgs {
+    /// Built-in name or file, as it is to decide from now on
+    pub pipeline: String,
+    /// Where the records come from
+    #[arg(long)]
+    pub from: RebuildFrom,
+    /// Don't ask
+    #[arg(long)]
+    pub yes: bool,
+    /// What changes and what came of it, as JSON; without --yes nothing changes
     #[arg(long)]
     pub json: bool,
 }

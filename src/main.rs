@@ -12,8 +12,11 @@ mod feed;
 mod http;
 mod layers;
 mod observe;
+mod rebuild;
+mod replay;
 mod reset;
 mod run;
+mod scribe;
 mod signal;
 mod text;
 mod topology;
@@ -70,6 +73,7 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Log(args) => commands::log::log(&config, &args).await,
             Command::Quarantine(command) => commands::quarantine::quarantine(&config, &command).await,
             Command::Reset(args) => commands::reset::reset(&config, &args).await,
+            Command::Rebuild(args) => commands::rebuild::rebuild(&config, &args).await,
             Command::Tail(args) => commands::tail::tail(&config, &args).await,
             Command::Generate(args) => commands::generate::generate(&config, args).await,
             Command::Peek(args) => commands::peek::peek(&config, args).await,

@@ -3,6 +3,7 @@
 
 mod kpi;
 mod kpi_sinks;
+mod late_table;
 mod layers;
 mod record;
 mod rows_mart;
