@@ -85,17 +85,27 @@ def test_figures_are_those_of_the_run(settled):
     bench, _, prometheus = settled
     expr = {(board["uid"], panel["title"]): filled(target["expr"], bench.name)
             for board, panel, target in panels("prometheus")}
-    figure = lambda board, title: (prometheus.values(expr[f"lakeward-{board}", title]) or [None])[0]
-    wait_until(lambda: (figure("trust", "Read") or 0) >= EVENTS, 30, lambda: f"read {figure('trust', 'Read')} of {EVENTS}")
-    assert figure("trust", "Balance") == 0
-    assert 0.01 * EVENTS < figure("trust", "Quarantined") < 0.2 * EVENTS
-    # Prometheus sees no increase in what was there before it looked: only the records that come now count.
-    wait_until(lambda: figure("overview", "Refused") > 0, 30, "a hundred more records")
-    assert 0.01 < figure("overview", "Refused") < 0.2
-    assert figure("overview", "Pipelines with an owner") == 1
-    assert figure("lake", "Head") >= 1 and figure("lake", "Bytes per file") > 1_000
-    assert figure("lake", "Free on the local disk") > 0 and 0 < figure("lake", "Free on HDFS") <= 1
-    assert figure("marts", "In trouble") == 0
+
+    def becomes(board, title, right):
+        asked, values = expr[f"lakeward-{board}", title], []
+
+        def shown():
+            values[:] = prometheus.values(asked)
+            return values and right(values[0])
+
+        wait_until(shown, 30, lambda: f"{board}, {title}: {values}")
+
+    becomes("trust", "Read", lambda n: n >= EVENTS)
+    becomes("trust", "Balance", lambda n: n == 0)
+    becomes("trust", "Quarantined", lambda n: 0.01 * EVENTS < n < 0.2 * EVENTS)
+    # Prometheus sees no increase in what was there before it looked: a hundred more records must come.
+    becomes("overview", "Refused", lambda share: 0.01 < share < 0.2)
+    becomes("overview", "Pipelines with an owner", lambda n: n == 1)
+    becomes("lake", "Head", lambda version: version >= 1)
+    becomes("lake", "Bytes per file", lambda size: size > 1_000)
+    becomes("lake", "Free on the local disk", lambda room: room > 0)
+    becomes("lake", "Free on HDFS", lambda share: 0 < share <= 1)
+    becomes("marts", "In trouble", lambda n: n == 0)
 
 
 def test_every_variable_has_values(settled):
