@@ -114,9 +114,10 @@ impl Runner {
         };
         let message = format!(
             "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
-             back, or decide everything anew with `lakeward rebuild --from bronze`, or give the changed pipeline another name and other paths and tables, or start over with \
-             `lakeward reset`. What can be taken up is only \
-             new: KPIs, fields without \"!\", tables in the mart.",
+             back, or decide everything anew with `lakeward rebuild --from bronze`, or give the changed pipeline another \
+             name and other paths and tables, or start over with `lakeward reset`. What can be taken up is new (KPIs, \
+             fields without \"!\", tables in the mart), or refuses less (a \"!\" or a quarantining check that goes, \
+             `round`, a larger max_future_skew).",
             changes.join("\n  ")
         );
         Err(Exit::refused("DEFINITION_CHANGED", message))

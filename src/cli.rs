@@ -33,6 +33,14 @@ pub enum Command {
         /// Built-in name or file
         pipeline: String,
     },
+    /// Whether everything that a run needs is there, and what to do where it isn't; exit code 1 if something is bad
+    Doctor {
+        /// Built-in name or file
+        pipeline: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// The balance per partition; exit code 1 if it is open
     Ledger {
         /// Built-in name or file

@@ -65,6 +65,7 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
     actix::System::new().block_on(async {
         match command {
             Command::Run(args) => commands::run::run(config, args).await,
+            Command::Doctor { pipeline, json } => commands::doctor::doctor(&config, &pipeline, json).await,
             Command::Ledger { pipeline, files, json } => {
                 commands::ledger::ledger(&config, &pipeline, files, json).await
             }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod demo;
+pub mod doctor;
 pub mod generate;
 pub mod inspect;
 pub mod ledger;

@@ -100,7 +100,7 @@ def test_what_was_refused_is_taken_in_once_the_file_lets_it(new_bench, seed, lak
 
     code, output = bench.command_of("quarantine", "replay", "--reason", "CHECK")
     assert code == 2 and "would be taken in" in output and "--yes" in output, output
-    for cut in CUTS:
+    for cut in CUTS if lake == "file" else CUTS[1:2]:
         cut_off(bench, cut, "--reason", "CHECK")
     checked = replay(bench, "--reason", "CHECK")
     assert checked["counters"]["replayed"] == checked["accepted"] > 10 and not checked["refused"]

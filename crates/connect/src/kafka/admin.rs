@@ -12,7 +12,7 @@ use std::{
 use lakeward_kafka_ffi::{DescribeError, describe_topic_id};
 use rdkafka::{
     Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     consumer::{BaseConsumer, CommitMode, Consumer},
     types::RDKafkaErrorCode as Code,
 };
@@ -160,6 +160,27 @@ impl Admin {
         let outcome = outcome.map_err(|error| client.client().context().explain(DURING, &error));
         *held = Some((group.to_owned(), client));
         outcome
+    }
+
+    /// Settings of `topic`, by name; those that the brokers don't tell are left out.
+    ///
+    /// # Errors
+    /// Unreachable; refused.
+    pub fn topic_settings(&self, topic: &str) -> Result<BTreeMap<String, String>, KafkaError> {
+        const DURING: &str = "asking for a topic's settings";
+        let admin: AdminClient<Context> = self.config.create(&self.config.asking())?;
+        let options = AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout));
+        let asked = [ResourceSpecifier::Topic(topic)];
+        let answer = futures::executor::block_on(admin.describe_configs(&asked, &options))
+            .map_err(|error| self.explain(DURING, &error))?;
+        match answer.into_iter().next() {
+            Some(Ok(resource)) => {
+                let entries = resource.entries.into_iter();
+                Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
+            }
+            Some(Err(code)) => Err(self.context().explain_code(DURING, code, code.to_string())),
+            None => Err(KafkaError::Client { during: DURING.to_owned(), reason: "empty answer".to_owned() }),
+        }
     }
 
     /// Forgets what `group` has committed, in all topics; a group that is not there is forgotten already.

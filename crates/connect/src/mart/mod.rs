@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod bench;
+mod checkup;
 mod error;
 mod outcome;
 mod plan;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::pipeline::Pipeline;
 
+pub use checkup::Checkup;
 pub use error::MartError;
 pub use outcome::*;
 pub use plan::{Added, MartContext, REPLAYED_FENCE, late_fence};
@@ -160,6 +162,11 @@ impl Mart {
     /// as it is; any other is refused (`OTHER_LOG`). From then on owners of past logs change nothing here (I9).
     pub async fn hand_over(&self, pipeline: &Pipeline, past: &[String], next: &str) -> Result<(), MartError> {
         self.hand_over_for(&MartContext::new(pipeline, next, Version(0))?, past).await
+    }
+
+    /// What the mart says of itself: version, clock, rights, and settings that forget.
+    pub async fn checkup(&self) -> Result<Checkup, MartError> {
+        each!(self, mart => mart.checkup().await)
     }
 
     /// What the mart holds of the pipeline; missing tables are left out.

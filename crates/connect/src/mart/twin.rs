@@ -14,8 +14,8 @@ use lakeward_core::ids::EventTime;
 
 use super::snapshot::{Fences, Held};
 use super::{
-    AddOutcome, Added, AddedRows, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext,
-    MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome, SqliteMart,
+    AddOutcome, Added, AddedRows, Checkup, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows,
+    MartContext, MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome, SqliteMart,
 };
 use crate::lake::Cue;
 
@@ -152,6 +152,11 @@ impl MartTwin {
     pub(super) async fn hand_over(&self, ctx: &MartContext, past: &[String]) -> Result<(), MartError> {
         let (ctx, past) = (ctx.clone(), past.to_vec());
         self.call(MartCall::HandOver, move |mart| async move { mart.hand_over(&ctx, &past).await }).await
+    }
+
+    pub(super) async fn checkup(&self) -> Result<Checkup, MartError> {
+        self.alive()?;
+        self.inner.checkup().await
     }
 
     pub(super) async fn status(&self, context: &MartContext) -> Result<MartStatus, MartError> {

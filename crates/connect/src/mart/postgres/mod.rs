@@ -3,6 +3,7 @@
 
 mod added;
 mod binary;
+mod checkup;
 mod claim;
 mod failure;
 mod hand_over;
@@ -26,8 +27,8 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::snapshot::{Fences, Held};
 use super::{
-    AddOutcome, Added, AddedRows, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext,
-    MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
+    AddOutcome, Added, AddedRows, Checkup, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows,
+    MartContext, MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 use session::Sessions;
@@ -141,6 +142,11 @@ impl PostgresMart {
     pub(super) async fn holding(&self, context: &MartContext) -> Result<Holding, MartError> {
         let (sessions, context) = (self.sessions.clone(), context.clone());
         self.usual("reading its fences", async move { status::holding(&sessions, &context).await }).await
+    }
+
+    pub(super) async fn checkup(&self) -> Result<Checkup, MartError> {
+        let sessions = self.sessions.clone();
+        self.usual("asking about itself", async move { checkup::checkup(&sessions).await }).await
     }
 
     pub(super) async fn status(&self, context: &MartContext) -> Result<MartStatus, MartError> {

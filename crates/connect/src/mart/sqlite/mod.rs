@@ -5,6 +5,7 @@
 //! as text. NaN is NULL, as everywhere in SQLite.
 
 mod added;
+mod checkup;
 mod claim;
 mod failure;
 mod hand_over;
@@ -26,8 +27,8 @@ use tokio::sync::oneshot;
 
 use super::snapshot::{Fences, Held};
 use super::{
-    AddOutcome, Added, AddedRows, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext,
-    MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
+    AddOutcome, Added, AddedRows, Checkup, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows,
+    MartContext, MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 pub(crate) use snapshot::Moment;
@@ -135,6 +136,10 @@ impl SqliteMart {
     pub(super) async fn holding(&self, context: &MartContext) -> Result<Holding, MartError> {
         let context = context.clone();
         self.call("reading its fences", move |connection| status::holding(connection, &context)).await
+    }
+
+    pub(super) async fn checkup(&self) -> Result<Checkup, MartError> {
+        self.call("asking about itself", move |connection| checkup::checkup(connection)).await
     }
 
     pub(super) async fn status(&self, context: &MartContext) -> Result<MartStatus, MartError> {
