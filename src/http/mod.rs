@@ -1,8 +1,11 @@
 //! The one HTTP port: the dashboard's pages and their API, `/metrics`, `/healthz` and `/readyz`. Read-only.
 
 mod actors;
+mod dashboard;
 mod files;
 mod guard;
+#[cfg(test)]
+mod openapi;
 mod pipelines;
 mod probes;
 mod token;
@@ -15,6 +18,8 @@ use actix_web::{App, HttpServer, Route, guard as routing, web};
 use lakeward_actors::kit::{Board, Clock, Gauges};
 use lakeward_core::pipeline::Pipeline;
 use metrics_exporter_prometheus::PrometheusHandle;
+
+pub use dashboard::BoardSource;
 
 /// What the pages show.
 #[derive(Clone)]
@@ -40,6 +45,8 @@ pub struct ShownPipeline {
     pub board: Board,
     /// Its actors.
     pub gauges: Gauges,
+    /// Where its board's figures come from; `None` without a mart.
+    pub source: Option<BoardSource>,
 }
 
 impl Shown {
@@ -55,6 +62,12 @@ impl Shown {
 /// Everything below `/api`, as docs/openapi.json describes it.
 const API: &[(&str, fn() -> Route)] = &[
     ("/api/v1/actors", || web::get().to(actors::actors)),
+    ("/api/v1/dashboard", || web::get().to(dashboard::dashboard)),
+    ("/api/v1/dashboard/choices", || web::get().to(dashboard::choices)),
+    ("/api/v1/dashboard/data", || web::get().to(dashboard::data)),
+    ("/api/v1/dashboard/rows", || web::get().to(dashboard::rows)),
+    ("/api/v1/dashboard/rows.csv", || web::get().to(dashboard::rows_csv)),
+    ("/api/v1/dashboard/stream", || web::get().to(dashboard::stream)),
     ("/api/v1/pipelines", || web::get().to(pipelines::pipelines)),
 ];
 

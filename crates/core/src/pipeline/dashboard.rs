@@ -12,6 +12,8 @@ pub struct Dashboard {
     pub title: String,
     /// The column whose range is chosen; a timestamp.
     pub time: usize,
+    /// The span up to now that is shown at first, microseconds; `None`: everything.
+    pub last: Option<i64>,
     /// Columns to choose values of.
     pub filters: Vec<usize>,
     /// Columns of the newest rows.
@@ -169,7 +171,7 @@ impl Kpi {
 
     /// Where the table holds the parts of a figure. `silver`: the row column of an index in the rows table.
     #[must_use]
-    pub(super) fn parts(
+    pub fn parts(
         &self,
         kpi: usize,
         figure: Figure,

@@ -7,7 +7,6 @@ mod sql;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lakeward_core::pipeline::Pipeline;
@@ -92,6 +91,17 @@ pub struct Question {
     pub top: Option<u32>,
 }
 
+/// Asks for the newest rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Of which rows.
+    pub selection: Selection,
+    /// Columns by their index in the rows table.
+    pub columns: Vec<usize>,
+    /// Most rows.
+    pub limit: u32,
+}
+
 /// The answer's rows: the values of `by`, then those of `parts`; `None` is NULL.
 pub type Answer = Vec<Vec<Option<String>>>;
 
@@ -108,40 +118,30 @@ impl BoardReader {
         Self { url: url.to_owned(), mart: Mutex::new(None) }
     }
 
-    /// Answers in the order of the questions.
+    /// Answers in the order of the questions, and the newest rows by Kafka time.
     ///
     /// # Errors
-    /// The first that occurs; the mart is opened anew for the next call.
-    pub async fn ask(&self, pipeline: &Arc<Pipeline>, questions: &[Question]) -> Result<Vec<Answer>, MartError> {
-        let mart = self.open().await?;
-        let statements = |dialect| questions.iter().map(|q| sql::of_question(pipeline, dialect, q)).collect();
-        let answered = match &mart {
-            Mart::Postgres(mart) => mart.board_answers(collected(statements(Dialect::Postgres))?).await,
-            Mart::Sqlite(mart) => mart.board_answers(collected(statements(Dialect::Sqlite))?).await,
-            Mart::Twin(_) => Ok(Vec::new()),
-        };
-        self.judged(answered).await
-    }
-
-    /// The newest rows of a selection by Kafka time; `columns` by their index in the rows table.
-    ///
-    /// # Errors
-    /// As for `ask`.
-    pub async fn newest(
+    /// The first that occurs.
+    pub async fn ask(
         &self,
-        pipeline: &Arc<Pipeline>,
-        selection: &Selection,
-        columns: &[usize],
-        limit: u32,
-    ) -> Result<Answer, MartError> {
+        pipeline: &Pipeline,
+        questions: &[Question],
+        newest: Option<&Newest>,
+    ) -> Result<(Vec<Answer>, Answer), MartError> {
         let mart = self.open().await?;
-        let statement = |dialect| sql::of_newest(pipeline, dialect, selection, columns, limit);
+        let statements = |dialect| {
+            let asked = questions.iter().map(|question| sql::of_question(pipeline, dialect, question));
+            let newest = newest.map(|newest| sql::of_newest(pipeline, dialect, newest));
+            asked.chain(newest).collect::<Result<Vec<_>, _>>()
+        };
         let answered = match &mart {
-            Mart::Postgres(mart) => mart.board_answers(vec![statement(Dialect::Postgres)?]).await,
-            Mart::Sqlite(mart) => mart.board_answers(vec![statement(Dialect::Sqlite)?]).await,
+            Mart::Postgres(mart) => mart.board_answers(statements(Dialect::Postgres)?).await,
+            Mart::Sqlite(mart) => mart.board_answers(statements(Dialect::Sqlite)?).await,
             Mart::Twin(_) => Ok(Vec::new()),
         };
-        Ok(self.judged(answered).await?.pop().unwrap_or_default())
+        let mut answers = self.judged(answered).await?;
+        let rows = if newest.is_some() { answers.pop().unwrap_or_default() } else { Answer::new() };
+        Ok((answers, rows))
     }
 
     /// All rows of a selection, in chunks, as fast as they are taken. An error is the last thing that comes.
@@ -150,7 +150,7 @@ impl BoardReader {
     /// Where the mart can't be opened.
     pub async fn export(
         &self,
-        pipeline: &Arc<Pipeline>,
+        pipeline: &Pipeline,
         selection: &Selection,
         columns: &[usize],
     ) -> Result<mpsc::Receiver<Result<Answer, MartError>>, MartError> {
@@ -196,10 +196,6 @@ impl BoardReader {
         }
         answered
     }
-}
-
-fn collected(statements: Vec<Result<Statement, MartError>>) -> Result<Vec<Statement>, MartError> {
-    statements.into_iter().collect()
 }
 
 fn options() -> MartOptions {

@@ -3,7 +3,7 @@
 use lakeward_core::pipeline::Pipeline;
 use lakeward_core::types::{Column, DataType};
 
-use super::{By, Origin, Part, Question, Selection};
+use super::{By, Newest, Origin, Part, Question, Selection};
 use crate::mart::MartError;
 use crate::mart::plan::Plan;
 
@@ -83,10 +83,9 @@ pub(super) fn of_question(
 pub(super) fn of_newest(
     pipeline: &Pipeline,
     dialect: Dialect,
-    selection: &Selection,
-    columns: &[usize],
-    limit: u32,
+    newest: &Newest,
 ) -> Result<Statement, MartError> {
+    let Newest { selection, columns, limit } = newest;
     let plan = Plan::new(pipeline)?;
     let Some(rows) = &plan.rows else { return Err(missing("rows table")) };
     let time = rows.timestamp.clone().unwrap_or_else(|| rows.offset.clone());

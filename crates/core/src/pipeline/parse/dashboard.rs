@@ -7,7 +7,7 @@ use crate::pipeline::dashboard::{is_number, makes_labels};
 use crate::pipeline::{BoardMeasure, Chart, Dashboard, EventTimeSource, Figure, Kpi, Plot, RowsMart, Tile};
 use crate::types::{Column, DataType};
 
-const KEYS: [&str; 6] = ["title", "time", "filters", "rows", "tile", "chart"];
+const KEYS: [&str; 7] = ["title", "time", "last", "filters", "rows", "tile", "chart"];
 const TILE: [&str; 5] = ["title", "value", "top", "kpi", "currency"];
 const KINDS: [(&str, Kind); 6] = [
     ("line", Kind::Line),
@@ -78,6 +78,7 @@ pub(super) fn read_dashboard(
     Some(Dashboard {
         title: title.unwrap_or_else(|| root.get("name").and_then(|e| e.string()).unwrap_or_default().to_owned()),
         time: time.unwrap_or_default(),
+        last: section.get("last").and_then(|entry| entry.positive_duration()),
         filters: read_filters(&section, &sources),
         rows: read_rows(&section, &sources),
         tiles: sections(&section, "tile").iter().filter_map(|tile| read_tile(tile, &sources)).collect(),
