@@ -9,13 +9,13 @@ const SPANS = [["15m", "Last 15 minutes"], ["1h", "Last hour"], ["6h", "Last 6 h
 export function filterBar(board, context, changed) {
   const chosen = Object.fromEntries(board.filters.map((name) => [name, new Set()]));
   const spans = SPANS.some(([span]) => span === (board.last ?? "all")) ? SPANS : [[board.last, `Last ${board.last}`], ...SPANS];
-  const span = element("select", { id: "span", onchange: () => { showCustom(); timeChanged(); } },
+  const span = element("select", { id: "span", onchange: () => { showCustom(); told(); } },
     spans.map(([value, title]) => element("option", { value, selected: value === (board.last ?? "all") }, title)));
-  const from = element("input", { type: "datetime-local", step: "60", "aria-label": "From", onchange: () => timeChanged() });
-  const to = element("input", { type: "datetime-local", step: "60", "aria-label": "To", onchange: () => timeChanged() });
+  const from = element("input", { type: "datetime-local", step: "60", "aria-label": "From", onchange: () => told() });
+  const to = element("input", { type: "datetime-local", step: "60", "aria-label": "To", onchange: () => told() });
   const custom = element("span", { class: "bar", hidden: true }, from, element("span", { class: "muted" }, "to"), to);
   const clear = element("button", { type: "button", hidden: true, onclick: () => clearAll() }, "Clear filters");
-  const choices = Object.fromEntries(board.filters.map((name) => [name, choiceOf(name, chosen[name], told)]));
+  const choices = Object.fromEntries(board.filters.map((name) => [name, choiceOf(name, chosen[name], told, () => fill())]));
 
   function showCustom() {
     custom.hidden = span.value !== "custom";
@@ -44,11 +44,6 @@ export function filterBar(board, context, changed) {
     told();
   }
 
-  function timeChanged() {
-    told();
-    fill();
-  }
-
   async function fill() {
     try {
       const answer = await context.get("dashboard/choices", time());
@@ -65,16 +60,16 @@ export function filterBar(board, context, changed) {
     node: element("form", { class: "bar", "aria-label": "Filters", onsubmit: (event) => event.preventDefault() },
       element("label", { class: "hidden", for: "span" }, "Time"), span, custom,
       Object.values(choices).map((choice) => choice.node), clear),
-    start: timeChanged,
+    start: told,
     stop: () => document.removeEventListener("click", closeOthers),
   };
 }
 
 /** A list of boxes to tick. Filled anew whenever it is opened, too: values come and go. */
-function choiceOf(name, set, told) {
+function choiceOf(name, set, told, opened) {
   const list = element("div", { role: "group", "aria-label": name });
   const summary = element("summary", { class: "button" }, name);
-  const node = element("details", { class: "choice", onkeydown: (event) => {
+  const node = element("details", { class: "choice", ontoggle: () => { if (node.open) opened(); }, onkeydown: (event) => {
     if (event.key === "Escape" && node.open) { node.open = false; summary.focus(); }
   } }, summary, list);
   let known = [];

@@ -13,9 +13,10 @@ export const NONE = "–";
 
 export const isNone = (value) => value === null || value === undefined || value === "";
 
-/** A number, or the text of a decimal, with at most `digits` digits behind the point. */
-export function number(value, digits = 0) {
-  return isNone(value) ? NONE : formatter({ maximumFractionDigits: digits }).format(value);
+/** A number, or the text of a decimal, with at most `digits` digits behind the point; exactly so many where `all`. */
+export function number(value, digits = 0, all = false) {
+  const options = { maximumFractionDigits: digits, ...(all ? { minimumFractionDigits: digits } : {}) };
+  return isNone(value) ? NONE : formatter(options).format(value);
 }
 
 /** An amount with two digits; in a currency where one is named. */

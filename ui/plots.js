@@ -138,13 +138,15 @@ const DRAW = {
 
   doughnut(data, described) {
     const { series, surface, text } = colours();
+    // A label keeps its colour while ranks change.
+    const order = [...data.labels].sort();
     const total = data.values.reduce((sum, value) => sum + Number(value), 0);
     const share = (value) => format.percent(total === 0 ? 0 : Number(value) / total);
     return {
       config: {
         type: "doughnut",
         data: { labels: data.labels.map(shortened), datasets: [{ label: described.title, data: data.values.map(numeric),
-          backgroundColor: data.labels.map((_, i) => series[i % series.length]), borderColor: surface, borderWidth: 2 }] },
+          backgroundColor: data.labels.map((label) => series[order.indexOf(label) % series.length]), borderColor: surface, borderWidth: 2 }] },
         options: { cutout: "62%", plugins: {
           legend: { display: true, position: "right", labels: { color: text, boxWidth: 12, padding: 10 } },
           tooltip: { callbacks: { label: (item) => ` ${amount(described)(item.raw)} (${share(item.raw)})` } } } },

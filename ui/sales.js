@@ -61,7 +61,7 @@ class Sales {
     this.filters = filterBar(board, this.context, (selection) => this.watch(selection));
     this.tiles = board.tiles.map(tileOf);
     this.plots = board.charts.map(plotOf);
-    this.note = element("p", { class: "muted" });
+    this.note = element("p", { class: "muted note-line" });
     this.hint = element("div", { class: "card", hidden: true }, emptyState("No rows in this selection",
       "Choose another stretch of time or fewer filters; new rows appear here by themselves."));
     this.feed = element("tbody");
@@ -132,8 +132,15 @@ class Sales {
 
 function shown(cell, column) {
   if (cell === null) return "";
-  if (column.kind === "number") return format.number(cell, 6);
+  if (column.kind === "number") return format.number(cell, digitsOf(column.type), true);
   return column.kind === "time" ? format.time(cell) : cell;
+}
+
+/** Digits behind the point, by the column's type. */
+function digitsOf(type) {
+  const scale = /^decimal\(\d+,(\d+)\)$/.exec(type);
+  if (scale) return Number(scale[1]);
+  return type === "float64" ? 3 : 0;
 }
 
 /** One figure. */
@@ -151,6 +158,7 @@ function tileOf(described) {
       } else {
         setText(figure, amount(tile.value));
       }
+      figure.classList.toggle("long", figure.textContent.length > 12);
       figure.dataset.value = tile.label ?? tile.value ?? "";
       node.title = `From ${tile.source}`;
     },

@@ -6,7 +6,8 @@ use chrono::{DateTime, SecondsFormat};
 use lakeward_connect::mart::board::{Answer, By, Newest, Origin, Part, Selection};
 use lakeward_connect::mart::{MartError, board::BoardReader};
 use lakeward_core::duration::format_duration;
-use lakeward_core::pipeline::{BoardMeasure, Chart, Dashboard, Figure, Pipeline, Plot, Tile};
+use lakeward_core::pipeline::{BoardMeasure, Chart, Dashboard, Figure, Kpi, Pipeline, Plot, Tile};
+use lakeward_core::types::DataType;
 use serde_json::{Value, json};
 
 use super::amount::Amount;
@@ -83,7 +84,7 @@ pub fn moment(micros: i64) -> String {
 /// The smallest window among the board's KPIs: what selections are widened to.
 pub fn grain(pipeline: &Pipeline, board: &Dashboard) -> i64 {
     let sizes = measures(board).filter_map(|measure| pipeline.kpis.get(measure.kpi?.kpi));
-    sizes.map(lakeward_core::pipeline::Kpi::window_size).min().unwrap_or(1).max(1)
+    sizes.map(Kpi::window_size).min().unwrap_or(1).max(1)
 }
 
 /// All measures of a board.
@@ -114,7 +115,8 @@ fn newest(board: &Dashboard, selection: &Selection) -> Newest {
     Newest { selection: selection.clone(), columns, limit }
 }
 
-/// How long the selection is; asked for only where it is open and something is drawn over time.
+/// How much time is drawn: from the first to the last window of a KPI where one knows the selection, which its key
+/// finds at once. Otherwise the selection's length; of an open one the rows are looked through.
 async fn extent(
     pipeline: &Pipeline,
     board: &Dashboard,
@@ -122,22 +124,21 @@ async fn extent(
     selection: &Selection,
     now: i64,
 ) -> Result<i64, MartError> {
-    if let Some(from) = selection.from {
-        return Ok(selection.to.unwrap_or(now).saturating_sub(from));
-    }
     let over_time = board.charts.iter().any(|chart| matches!(chart.plot, Plot::Line { .. } | Plot::Stacked { .. }));
     if !over_time {
         return Ok(0);
     }
-    let open = Selection { chosen: Vec::new(), ..selection.clone() };
-    let mut planner = Planner::new(pipeline, open);
+    let mut planner = Planner::new(pipeline, Selection { chosen: Vec::new(), ..selection.clone() });
     let kpi = measures(board).filter_map(|measure| measure.kpi).map(|from| from.kpi).find(|kpi| {
         let mart = pipeline.kpis.get(*kpi).and_then(|kpi| kpi.mart.as_ref());
         let window = mart.and_then(|mart| mart.columns.get(mart.window_column));
-        window.is_some_and(|window| window.column.ty == lakeward_core::types::DataType::Timestamp)
-            && planner.kpi_answers(*kpi, &[])
+        window.is_some_and(|window| window.column.ty == DataType::Timestamp) && planner.kpi_answers(*kpi, &[])
     });
-    let origin = kpi.map_or(Origin::Rows, Origin::Kpi);
+    let origin = match (kpi, selection.from) {
+        (Some(kpi), _) => Origin::Kpi(kpi),
+        (None, Some(from)) => return Ok(selection.to.unwrap_or(now).saturating_sub(from)),
+        (None, None) => Origin::Rows,
+    };
     let (first, last) = (planner.part(origin, &[], Part::First), planner.part(origin, &[], Part::Last));
     let (answers, _) = reader.ask(pipeline, planner.questions(), None).await?;
     let time = |place: &Place| match place.value(&answers) {
