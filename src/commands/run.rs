@@ -68,12 +68,7 @@ pub fn serve_runners(
     actix::spawn(server);
     for runner in runners {
         let (plan, clock) = (&runner.plan, clock.clone());
-        actix::spawn(observe::publish(
-            plan.pipeline.name.clone(),
-            plan.board.clone(),
-            plan.gauges.clone(),
-            clock,
-        ));
+        actix::spawn(observe::publish(plan.pipeline.name.clone(), plan.board.clone(), plan.gauges.clone(), clock));
     }
     Ok((listen, handle))
 }

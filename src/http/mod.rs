@@ -128,7 +128,7 @@ mod tests {
         String::from_utf8_lossy(&answer[9..]).parse().unwrap()
     }
 
-    fn served(token: Option<&str>, work: impl FnOnce(SocketAddr) + Send + 'static) {
+    pub(super) fn served(token: Option<&str>, work: impl FnOnce(SocketAddr) + Send + 'static) {
         actix::System::new().block_on(async move {
             let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
             let (clock, token) = (Clock::system(), token.map(str::to_owned));
@@ -173,6 +173,43 @@ mod tests {
                 check(&get(path, &own), 404);
             }
             check(&get(&format!("/{}", "x".repeat(200_000)), &own), 431);
+        });
+    }
+
+    #[test]
+    fn a_link_with_the_token_sets_a_cookie_that_opens_the_pages() {
+        served(Some(TOKEN), |port| {
+            let ask = |path: &str, given: &str| {
+                let mut stream = TcpStream::connect(port).unwrap();
+                write!(stream, "GET {path} HTTP/1.1\r\nHost: {port}\r\n{given}Connection: close\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                (answer[9..12].parse::<u16>().unwrap(), answer.to_lowercase())
+            };
+            let token = TOKEN.replace(' ', "%20");
+            let (status, answer) = ask(&format!("/?a=1&token={token}"), "");
+            assert!(
+                status == 303 && answer.contains("location: /?a=1\r\n") && answer.contains("httponly; samesite=strict")
+            );
+            assert!(!answer.contains(TOKEN), "the cookie doesn't hold the token itself");
+            let cookie = answer.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap();
+            for path in ["/", "/app.js", "/api/v1/pipelines"] {
+                assert_eq!(ask(path, &format!("Cookie: a=b; {cookie}\r\n")).0, 200, "{path}");
+                assert_eq!(ask(path, &format!("Cookie: {cookie}0\r\n")).0, 401, "{path}");
+                assert_eq!(ask(path, "").0, 401, "{path}");
+            }
+            let (status, page) = ask("/?token=wrong", "");
+            assert!(status == 401 && page.contains("needs a token") && page.contains("default-src 'none'"));
+            // What runs by a link must not be had by a link alone.
+            assert_eq!(ask(&format!("/api/v1/actors?token={token}"), "").0, 401);
+            assert_eq!(
+                ask(&format!("//evil.example/?token={token}"), "")
+                    .1
+                    .split("location: ")
+                    .nth(1)
+                    .map(|l| l.starts_with("/evil")),
+                Some(true)
+            );
         });
     }
 

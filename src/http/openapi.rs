@@ -45,9 +45,11 @@ fn compare(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String>
         return vec![format!("{at}: {kind}, not {}", schema["type"])];
     }
     match value {
-        Value::Array(items) => {
-            items.iter().enumerate().flat_map(|(i, item)| compare(root, &schema["items"], item, &format!("{at}[{i}]"))).collect()
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(i, item)| compare(root, &schema["items"], item, &format!("{at}[{i}]")))
+            .collect(),
         Value::Object(fields) => {
             let required = schema["required"].as_array().cloned().unwrap_or_default();
             let missing = required.iter().filter_map(Value::as_str).filter(|name| !fields.contains_key(*name));
@@ -76,7 +78,8 @@ fn every_route_is_described_and_every_description_is_a_route() {
 
 #[test]
 fn a_difference_is_found() {
-    let schema = serde_json::json!({ "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] });
+    let schema =
+        serde_json::json!({ "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] });
     let check = |value: Value, expected: &[&str]| assert_eq!(differences(&schema, &value, ""), expected);
     check(serde_json::json!({ "a": "x" }), &[]);
     check(serde_json::json!({ "a": 1 }), &[".a: integer, not \"string\""]);

@@ -6,7 +6,7 @@ use lakeward_core::pipeline::{BoardMeasure, Dashboard, Figure, Pipeline, Plot};
 use lakeward_core::types::DataType;
 use serde_json::{Value, json};
 
-use super::figures::measures;
+use super::figures::{measures, ranked};
 use super::planner::{Place, Planner};
 
 /// The board without its figures: a page is laid out by it.
@@ -100,11 +100,11 @@ pub async fn choices(
     let places: Vec<(usize, Place)> =
         board.filters.iter().map(|filter| (*filter, planner.figure(&count, &[By::Column(*filter)]))).collect();
     let (answers, _) = reader.ask(pipeline, planner.questions(), None).await?;
+    let answers = planner.answered(answers);
     let filters = places.iter().map(|(filter, place)| {
-        let values: Vec<Value> = place
-            .groups(&answers)
-            .filter_map(|(labels, rows)| Some(json!({ "label": labels.first()?, "rows": rows?.to_string() })))
-            .collect();
+        let ranked = ranked(place, &answers).into_iter();
+        let values: Vec<Value> =
+            ranked.map(|(label, rows)| json!({ "label": label, "rows": rows.to_string() })).collect();
         json!({ "name": name(pipeline, *filter), "values": values })
     });
     Ok(json!({ "filters": filters.collect::<Vec<_>>() }))

@@ -11,7 +11,7 @@ use lakeward_core::types::DataType;
 use serde_json::{Value, json};
 
 use super::amount::Amount;
-use super::planner::{Place, Planner};
+use super::planner::{Answers, Place, Planner};
 
 /// Newest rows in an answer.
 const NEWEST: u32 = 20;
@@ -61,7 +61,10 @@ pub async fn figures(
     let checks = Checks::new(board, &tiles, &mut planner);
     let newest = newest(board, selection);
     let (answers, rows) = reader.ask(pipeline, planner.questions(), Some(&newest)).await?;
-    let feed: Vec<_> = rows.iter().take(usize::try_from(NEWEST).unwrap_or(0)).map(|row| &row[..board.rows.len()]).collect();
+    let answers = planner.answered(answers);
+    let newest_few = usize::try_from(NEWEST).unwrap_or(0);
+    let feed: Vec<Vec<_>> =
+        rows.iter().take(newest_few).map(|row| row.iter().take(board.rows.len()).collect()).collect();
     Ok(json!({
         "pipeline": pipeline.name,
         "at": moment(now),
@@ -141,6 +144,7 @@ async fn extent(
     };
     let (first, last) = (planner.part(origin, &[], Part::First), planner.part(origin, &[], Part::Last));
     let (answers, _) = reader.ask(pipeline, planner.questions(), None).await?;
+    let answers = planner.answered(answers);
     let time = |place: &Place| match place.value(&answers) {
         Some(Amount::Exact { units, .. }) => i64::try_from(units).ok(),
         _ => None,
@@ -181,20 +185,21 @@ impl<'b> TilePlan<'b> {
         Self { tile, place: planner.figure(&tile.measure, &by) }
     }
 
-    fn answer(&self, pipeline: &Pipeline, answers: &[Answer]) -> Value {
+    fn answer(&self, pipeline: &Pipeline, answers: &Answers) -> Value {
         let source = origin_name(pipeline, self.place.origin);
         if self.tile.top.is_none() {
             return json!({ "title": self.tile.title, "value": text(self.place.value(answers)), "source": source });
         }
         let first = ranked(&self.place, answers).into_iter().next();
-        let (label, value) = first.map_or((Value::Null, Value::Null), |(label, value)| (json!(label), text(Some(value))));
+        let (label, value) =
+            first.map_or((Value::Null, Value::Null), |(label, value)| (json!(label), text(Some(value))));
         json!({ "title": self.tile.title, "label": label, "value": value, "source": source })
     }
 }
 
 /// Groups by one column, greatest first; equal ones by label.
-fn ranked(place: &Place, answers: &[Answer]) -> Vec<(String, Amount)> {
-    let groups = place.groups(answers).filter_map(|(labels, value)| Some((labels.first()?.to_string(), value?)));
+pub fn ranked(place: &Place, answers: &Answers) -> Vec<(String, Amount)> {
+    let groups = place.groups(answers).into_iter().filter_map(|(labels, value)| Some((labels.first()?.to_string(), value?)));
     let mut groups: Vec<_> = groups.collect();
     groups.sort_by(|(a, x), (b, y)| y.float().total_cmp(&x.float()).then_with(|| a.cmp(b)));
     groups
@@ -231,7 +236,7 @@ impl<'b> ChartPlan<'b> {
         Self { chart, span: width, place }
     }
 
-    fn answer(&self, pipeline: &Pipeline, answers: &[Answer], rows: &Answer, columns: &[usize]) -> Value {
+    fn answer(&self, pipeline: &Pipeline, answers: &Answers, rows: &Answer, columns: &[usize]) -> Value {
         let origin = self.place.as_ref().map_or(Origin::Rows, |place| place.origin);
         let mut answer = json!({ "title": self.chart.title, "source": origin_name(pipeline, origin) });
         let Some(object) = answer.as_object_mut() else { return answer };
@@ -252,13 +257,19 @@ impl<'b> ChartPlan<'b> {
         Some(label.parse::<i64>().ok()?.saturating_mul(self.span) / 1_000)
     }
 
-    fn line(&self, place: &Place, answers: &[Answer]) -> Vec<(&'static str, Value)> {
-        let points = place.groups(answers).filter_map(|(labels, value)| Some((self.time(labels.first()?)?, text(value))));
+    fn line(&self, place: &Place, answers: &Answers) -> Vec<(&'static str, Value)> {
+        let points =
+            place.groups(answers).into_iter().filter_map(|(labels, value)| Some((self.time(labels.first()?)?, text(value))));
         let (times, values): (Vec<i64>, Vec<Value>) = points.unzip();
-        vec![("span", json!(format_duration(self.span))), ("span_ms", json!(self.span / 1_000)), ("times", json!(times)), ("values", json!(values))]
+        vec![
+            ("span", json!(format_duration(self.span))),
+            ("span_ms", json!(self.span / 1_000)),
+            ("times", json!(times)),
+            ("values", json!(values)),
+        ]
     }
 
-    fn stacked(&self, place: &Place, answers: &[Answer]) -> Vec<(&'static str, Value)> {
+    fn stacked(&self, place: &Place, answers: &Answers) -> Vec<(&'static str, Value)> {
         let mut totals: BTreeMap<&str, Amount> = BTreeMap::new();
         let mut cells: BTreeMap<(i64, &str), Amount> = BTreeMap::new();
         for (labels, value) in place.groups(answers) {
@@ -289,7 +300,12 @@ impl<'b> ChartPlan<'b> {
             });
             series.push(json!({ "label": REST, "values": rest.collect::<Vec<_>>() }));
         }
-        vec![("span", json!(format_duration(self.span))), ("span_ms", json!(self.span / 1_000)), ("times", json!(times)), ("series", json!(series))]
+        vec![
+            ("span", json!(format_duration(self.span))),
+            ("span_ms", json!(self.span / 1_000)),
+            ("times", json!(times)),
+            ("series", json!(series)),
+        ]
     }
 }
 
@@ -297,7 +313,7 @@ fn adds_up(figure: Figure) -> bool {
     matches!(figure, Figure::Count | Figure::CountOf(_) | Figure::Sum(_))
 }
 
-fn bars(place: &Place, answers: &[Answer], top: u32, with_rest: bool) -> Vec<(&'static str, Value)> {
+fn bars(place: &Place, answers: &Answers, top: u32, with_rest: bool) -> Vec<(&'static str, Value)> {
     let mut groups = ranked(place, answers);
     let rest = groups.split_off(usize::try_from(top).unwrap_or(usize::MAX).min(groups.len()));
     if with_rest && !rest.is_empty() {
@@ -308,8 +324,9 @@ fn bars(place: &Place, answers: &[Answer], top: u32, with_rest: bool) -> Vec<(&'
     vec![("labels", json!(labels)), ("values", json!(values))]
 }
 
-fn histogram(place: &Place, answers: &[Answer], width: u32) -> Vec<(&'static str, Value)> {
-    let found = place.groups(answers).filter_map(|(labels, count)| Some((labels.first()?.parse::<i64>().ok()?, count?)));
+fn histogram(place: &Place, answers: &Answers, width: u32) -> Vec<(&'static str, Value)> {
+    let found =
+        place.groups(answers).into_iter().filter_map(|(labels, count)| Some((labels.first()?.parse::<i64>().ok()?, count?)));
     let counts: BTreeMap<i64, Amount> = found.collect();
     let (mut lows, mut values) = (Vec::new(), Vec::<Amount>::new());
     let mut cut = false;
@@ -365,7 +382,7 @@ impl<'b> Checks<'b> {
         Self { pairs }
     }
 
-    fn answer(&self, answers: &[Answer]) -> Vec<Value> {
+    fn answer(&self, answers: &Answers) -> Vec<Value> {
         let found = self.pairs.iter().filter_map(|(tile, kpi, rows)| {
             let kpi = kpi.value(answers).unwrap_or(Amount::ZERO);
             let rows = rows.value(answers).unwrap_or(Amount::ZERO);

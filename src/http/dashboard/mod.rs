@@ -8,6 +8,8 @@ mod figures;
 mod hub;
 mod planner;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
-//! From a board and a selection to the fewest questions: figures over the same groups of the same table are one.
+//! From a board and a selection to the fewest questions, because each looks through a table: figures over the same groups
+//! of the same table are one, and so are figures by columns with few values, which are added up here.
+
+use std::collections::BTreeMap;
 
 use lakeward_connect::mart::board::{Answer, By, Origin, Part, Question, Selection};
 use lakeward_core::pipeline::{BoardMeasure, Figure, Pipeline};
@@ -8,16 +11,25 @@ use super::amount::Amount;
 /// Most groups of one question whose order matters.
 const MOST_GROUPS: u32 = 200;
 
+/// Most columns by which one question tells rows apart; windows are fewer than rows.
+const MOST_OF_ROWS: usize = 2;
+const MOST_OF_WINDOWS: usize = 4;
+
 /// Where the parts of a figure stand in the answers.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Where it is read from.
     pub origin: Origin,
     question: usize,
-    labels: usize,
+    /// Which of the question's labels are the figure's; the others are added up.
+    labels: Vec<usize>,
     part: usize,
     count: Option<usize>,
 }
+
+/// Answers with how many labels their rows begin with.
+#[derive(Debug, Default)]
+pub struct Answers(Vec<(usize, Answer)>);
 
 /// The questions of a board for one selection.
 pub struct Planner<'p> {
@@ -33,6 +45,11 @@ impl<'p> Planner<'p> {
 
     pub fn questions(&self) -> &[Question] {
         &self.questions
+    }
+
+    /// The answers to the questions, in their order.
+    pub fn answered(&self, answers: Vec<Answer>) -> Answers {
+        Answers(self.questions.iter().map(|question| question.by.len()).zip(answers).collect())
     }
 
     /// Asks for a figure by groups, from its KPI if that can answer; `spans` of time are no matter of order.
@@ -86,47 +103,116 @@ impl<'p> Planner<'p> {
     }
 
     fn place(&mut self, origin: Origin, by: &[By], part: Part, count: Option<Part>) -> Place {
-        let known = self.questions.iter().position(|known| known.origin == origin && known.by == by);
-        let question = known.unwrap_or_else(|| {
-            let in_order = by.iter().any(|by| !matches!(by, By::Column(_))) || by.is_empty();
+        let distinct = matches!(part, Part::Distinct(_));
+        let same = self.questions.iter().position(|known| known.origin == origin && known.by == by);
+        let shared = if distinct { None } else { self.shared(origin, by) };
+        let question = same.or(shared).unwrap_or_else(|| {
             self.questions.push(Question {
                 origin,
                 selection: self.selection.clone(),
                 by: by.to_vec(),
                 parts: Vec::new(),
-                top: (!in_order).then_some(MOST_GROUPS),
+                top: None,
             });
             self.questions.len() - 1
         });
-        let mut add = |part: Part| {
-            let Some(asked) = self.questions.get_mut(question) else { return 0 };
-            asked.parts.iter().position(|known| *known == part).unwrap_or_else(|| {
-                asked.parts.push(part);
-                asked.parts.len() - 1
-            })
-        };
-        let (part, count) = (add(part), count.map(&mut add));
-        Place { origin, question, labels: by.len(), part, count }
+        let mut place = Place { origin, question, labels: Vec::new(), part: 0, count: None };
+        let Some(asked) = self.questions.get_mut(question) else { return place };
+        place.labels = by.iter().map(|by| index_of(&mut asked.by, by)).collect();
+        asked.top = matches!(asked.by.as_slice(), [By::Column(_)]).then_some(MOST_GROUPS);
+        place.part = index_of(&mut asked.parts, &part);
+        place.count = count.map(|count| index_of(&mut asked.parts, &count));
+        place
     }
+
+    /// A question that these groups may be asked with.
+    fn shared(&self, origin: Origin, by: &[By]) -> Option<usize> {
+        let most = if origin == Origin::Rows { MOST_OF_ROWS } else { MOST_OF_WINDOWS };
+        let few = |by: &[By]| by.iter().all(|by| self.has_few_values(*by));
+        // Rows as a whole are looked through with their distinct counts.
+        if !few(by) || (by.is_empty() && origin == Origin::Rows) {
+            return None;
+        }
+        self.questions.iter().position(|known| {
+            let more = by.iter().filter(|by| !known.by.contains(by)).count();
+            let whole = known.by.is_empty() && origin == Origin::Rows;
+            let times = known.parts.iter().any(|part| matches!(part, Part::Distinct(_) | Part::First | Part::Last));
+            known.origin == origin && few(&known.by) && !whole && !times && known.by.len() + more <= most
+        })
+    }
+
+    /// Filters are chosen from lists, so their values are few; and so are intervals.
+    fn has_few_values(&self, by: By) -> bool {
+        match by {
+            By::Column(column) => self.pipeline.dashboard.as_ref().is_some_and(|board| board.filters.contains(&column)),
+            By::Interval { .. } => true,
+            By::Span(_) => false,
+        }
+    }
+}
+
+/// Where the item is in the list, at whose end it is put if it isn't there.
+fn index_of<T: Clone + PartialEq>(list: &mut Vec<T>, item: &T) -> usize {
+    list.iter().position(|known| known == item).unwrap_or_else(|| {
+        list.push(item.clone());
+        list.len() - 1
+    })
 }
 
 impl Place {
     /// The groups of an answer: their labels, and the figure, if it has a value.
-    pub fn groups<'a>(&'a self, answers: &'a [Answer]) -> impl Iterator<Item = (Vec<&'a str>, Option<Amount>)> {
-        let rows = answers.get(self.question).map(Vec::as_slice).unwrap_or_default();
-        rows.iter().map(|row| {
-            let labels = row.iter().take(self.labels).map(|label| label.as_deref().unwrap_or_default()).collect();
-            let number = |part: usize| row.get(self.labels + part)?.as_deref().and_then(Amount::parse);
-            let value = match self.count {
-                None => number(self.part),
-                Some(count) => number(self.part).zip(number(count)).and_then(|(sum, count)| sum.over(count)),
-            };
-            (labels, value)
-        })
+    pub fn groups<'a>(&self, answers: &'a Answers) -> Vec<(Vec<&'a str>, Option<Amount>)> {
+        let Some((labels, rows)) = answers.0.get(self.question) else { return Vec::new() };
+        let mut groups: BTreeMap<Vec<&str>, (Option<Amount>, Option<Amount>)> = BTreeMap::new();
+        let mut order = Vec::new();
+        for row in rows {
+            let text = |at: &usize| row.get(*at).and_then(|label| label.as_deref()).unwrap_or_default();
+            let number = |part: usize| row.get(labels + part)?.as_deref().and_then(Amount::parse);
+            let key: Vec<&str> = self.labels.iter().map(text).collect();
+            let held = groups.entry(key.clone()).or_insert_with(|| {
+                order.push(key);
+                (None, None)
+            });
+            held.0 = sum(held.0, number(self.part));
+            held.1 = sum(held.1, self.count.and_then(number));
+        }
+        let value = |(part, count): (Option<Amount>, Option<Amount>)| match self.count {
+            None => part,
+            Some(_) => part.zip(count).and_then(|(part, count)| part.over(count)),
+        };
+        order.into_iter().map(|key| (key.clone(), groups.get(&key).copied().and_then(value))).collect()
     }
 
     /// The figure of an answer without groups.
-    pub fn value(&self, answers: &[Answer]) -> Option<Amount> {
-        self.groups(answers).next().and_then(|(_, value)| value)
+    pub fn value(&self, answers: &Answers) -> Option<Amount> {
+        self.groups(answers).into_iter().next().and_then(|(_, value)| value)
+    }
+}
+
+fn sum(a: Option<Amount>, b: Option<Amount>) -> Option<Amount> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.plus(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_a_shared_answer_are_added_up_exactly() {
+        let row = |texts: [&str; 4]| texts.map(|text| Some(text.to_owned())).to_vec();
+        let rows = vec![row(["a", "x", "0.10", "1"]), row(["b", "x", "0.20", "2"]), row(["a", "y", "0.35", "2"])];
+        let answers = Answers(vec![(2, rows)]);
+        let place = |labels: &[usize], count| Place { origin: Origin::Rows, question: 0, labels: labels.to_vec(), part: 0, count };
+        let said = |place: Place| -> Vec<String> {
+            let groups = place.groups(&answers);
+            groups.iter().map(|(labels, value)| format!("{}={}", labels.join("/"), value.unwrap())).collect()
+        };
+        assert_eq!(said(place(&[0], None)), ["a=0.45", "b=0.20"]);
+        assert_eq!(said(place(&[1], Some(1))), ["x=0.1000", "y=0.1750"]);
+        assert_eq!(said(place(&[], None)), ["=0.65"]);
+        assert_eq!(said(place(&[1, 0], None)), ["x/a=0.10", "x/b=0.20", "y/a=0.35"]);
     }
 }

@@ -44,11 +44,7 @@ pub(crate) struct Statement {
 }
 
 /// See `BoardReader::ask`.
-pub(super) fn of_question(
-    pipeline: &Pipeline,
-    dialect: Dialect,
-    question: &Question,
-) -> Result<Statement, MartError> {
+pub(super) fn of_question(pipeline: &Pipeline, dialect: Dialect, question: &Question) -> Result<Statement, MartError> {
     let mut writer = Writer::new(pipeline, dialect, question.origin)?;
     let wheres = writer.wheres(&question.selection)?;
     if let ([], Some(distinct)) = (question.by.as_slice(), only_distinct(&question.parts)) {
@@ -80,11 +76,7 @@ pub(super) fn of_question(
 
 /// See `BoardReader::newest`. In Postgres rows are found by the primary key, partition by partition: the index on time
 /// (BRIN) can't give them in order.
-pub(super) fn of_newest(
-    pipeline: &Pipeline,
-    dialect: Dialect,
-    newest: &Newest,
-) -> Result<Statement, MartError> {
+pub(super) fn of_newest(pipeline: &Pipeline, dialect: Dialect, newest: &Newest) -> Result<Statement, MartError> {
     let Newest { selection, columns, limit } = newest;
     let plan = Plan::new(pipeline)?;
     let Some(rows) = &plan.rows else { return Err(missing("rows table")) };
@@ -137,7 +129,8 @@ pub(super) fn of_export(
 
 /// The one distinct count of the parts, if there is exactly one.
 fn only_distinct(parts: &[Part]) -> Option<usize> {
-    let mut found = parts.iter().filter_map(|part| if let Part::Distinct(column) = part { Some(*column) } else { None });
+    let mut found =
+        parts.iter().filter_map(|part| if let Part::Distinct(column) = part { Some(*column) } else { None });
     found.next().filter(|_| found.next().is_none())
 }
 

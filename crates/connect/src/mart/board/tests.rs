@@ -65,7 +65,8 @@ async fn on_both(test: impl AsyncFn(&BoardReader, &Pipeline)) {
 async fn fill(bench: &Bench) {
     let postgres = bench.url.starts_with("postgres");
     let text = |value: Option<&str>| value.map_or("NULL".to_owned(), |v| format!("'{}'", v.replace('\'', "''")));
-    let time = |micros: i64| if postgres { format!("to_timestamp({})", micros / 1_000_000) } else { micros.to_string() };
+    let time =
+        |micros: i64| if postgres { format!("to_timestamp({})", micros / 1_000_000) } else { micros.to_string() };
     let money = |cents: i64| if postgres { format!("{cents} / 100.0") } else { cents.to_string() };
     let raw = if postgres { "" } else { "_raw" };
     let mut sql = format!(
@@ -77,13 +78,23 @@ async fn fill(bench: &Bench) {
         sql += &format!(
             "INSERT INTO things{raw} (id, shop, colour, buyer, amount, processing_timestamp, kafka_topic, kafka_partition, \
              kafka_offset, kafka_timestamp, kafka_incarnation) VALUES ('{offset}', {}, {}, {}, {}, {}, 't', {}, {offset}, {}, 0);",
-            text(shop), text(Some(colour)), text(buyer), money(cents), time(0), offset % 2, time(at),
+            text(shop),
+            text(Some(colour)),
+            text(buyer),
+            money(cents),
+            time(0),
+            offset % 2,
+            time(at),
         );
         sql += &format!(
             "INSERT INTO per_minute{raw} (window_start, window_end, shop, things, total, revision, is_final, processing_timestamp) \
              VALUES ({}, {}, {}, 1, {}, 0, {}, {});",
-            time(at), time(at + MINUTE), text(Some(shop.unwrap_or("unknown"))), money(cents),
-            if postgres { "false" } else { "0" }, time(0),
+            time(at),
+            time(at + MINUTE),
+            text(Some(shop.unwrap_or("unknown"))),
+            money(cents),
+            if postgres { "false" } else { "0" },
+            time(0),
         );
     }
     if postgres {
@@ -116,12 +127,8 @@ async fn figures_are_exact_and_the_same_from_rows_and_windows() {
         assert_eq!(ask(Question { top: Some(1), ..by_shop.clone() }).await, &shops[..1]);
         let table = pipeline.kpis[0].mart.as_ref().unwrap();
         let part = |name: &str| Part::Of(table.columns.iter().position(|c| c.column.name == name).unwrap());
-        let of_kpi = Question {
-            origin: Origin::Kpi(0),
-            parts: vec![part("total"), part("things")],
-            top: Some(5),
-            ..by_shop
-        };
+        let of_kpi =
+            Question { origin: Origin::Kpi(0), parts: vec![part("total"), part("things")], top: Some(5), ..by_shop };
         assert_eq!(ask(of_kpi.clone()).await, shops);
         let by_time = |origin, part| Question { origin, ..question(vec![By::Span(2 * MINUTE)], vec![part]) };
         let spans = ["0|30.30", "1|-5.04", "2|1000002.49"];
@@ -144,7 +151,8 @@ async fn a_selection_is_met_exactly_whatever_its_values_hold() {
     on_both(async |reader, pipeline| {
         let (shop, colour, id) = (column(pipeline, "shop"), column(pipeline, "colour"), column(pipeline, "id"));
         let check = async |from: Option<i64>, to: Option<i64>, chosen: &[(usize, &[&str])], expected: &[&str]| {
-            let chosen = chosen.iter().map(|(c, labels)| (*c, labels.iter().map(|l| (*l).to_owned()).collect())).collect();
+            let chosen =
+                chosen.iter().map(|(c, labels)| (*c, labels.iter().map(|l| (*l).to_owned()).collect())).collect();
             let selection = Selection { from, to, chosen };
             let newest = Newest { selection: selection.clone(), columns: vec![id], limit: 10 };
             let (_, rows) = reader.ask(pipeline, &[], Some(&newest)).await.unwrap();

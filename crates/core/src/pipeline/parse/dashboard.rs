@@ -137,7 +137,8 @@ fn read_title(section: &Section<'_>) -> Option<String> {
 
 fn read_chart(section: &Section<'_>, sources: &Sources<'_>) -> Option<Chart> {
     let title = read_title(section);
-    let kind = section.require("kind", "line, stacked, bar, doughnut, scatter or histogram").and_then(|e| e.choice(&KINDS));
+    let kind =
+        section.require("kind", "line, stacked, bar, doughnut, scatter or histogram").and_then(|e| e.choice(&KINDS));
     let plot = match kind? {
         Kind::Line => {
             section.allow(&["title", "kind", "value", "kpi", "currency", "every"], &[]);
@@ -238,7 +239,7 @@ fn read_measure(section: &Section<'_>, sources: &Sources<'_>) -> Option<BoardMea
         }
     };
     let kpi = match kpi {
-        Some(entry) => Some(sources.from_kpi(&entry, figure)?),
+        Some(entry) => Some(sources.parts_of_kpi(&entry, figure)?),
         None => None,
     };
     Some(BoardMeasure { figure, kpi, currency })
@@ -282,7 +283,7 @@ impl Sources<'_> {
         Some(index)
     }
 
-    fn from_kpi(&self, entry: &Entry<'_>, figure: Figure) -> Option<crate::pipeline::FromKpi> {
+    fn parts_of_kpi(&self, entry: &Entry<'_>, figure: Figure) -> Option<crate::pipeline::FromKpi> {
         let name = entry.string()?;
         let Some((index, kpi)) = self.kpis.iter().enumerate().find(|(_, kpi)| kpi.name == name) else {
             let near = nearest(name, self.kpis.iter().map(|kpi| kpi.name.as_str()));

@@ -18,23 +18,22 @@ use super::names::check_pipeline_name;
 use crate::document::{DefinitionError, Document, Section};
 
 const KEYS: [&str; 13] = [
-    "name", "source", "fields", "time", "checks", "derive", "dedup", "bronze", "silver", "quarantine", "rows", "kpi",
+    "name",
+    "source",
+    "fields",
+    "time",
+    "checks",
+    "derive",
+    "dedup",
+    "bronze",
+    "silver",
+    "quarantine",
+    "rows",
+    "kpi",
     "dashboard",
 ];
-const LATER: [&str; 12] = [
-    "alert",
-    "alerts",
-    "explode",
-    "hive",
-    "job",
-    "jobs",
-    "look_up",
-    "lookup",
-    "lookups",
-    "quality",
-    "redis",
-    "report",
-];
+const LATER: [&str; 12] =
+    ["alert", "alerts", "explode", "hive", "job", "jobs", "look_up", "lookup", "lookups", "quality", "redis", "report"];
 
 impl Pipeline {
     /// Reads the text of a pipeline file; `file` is its name, for the messages.
