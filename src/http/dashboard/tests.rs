@@ -5,7 +5,6 @@ use std::sync::Arc;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, web};
 use arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
 use lakeward_actors::kit::{Board, Clock, Gauges};
 use lakeward_connect::mart::{Mart, MartContext, MartOptions, RowsBatch, RowsOutcome};
@@ -79,20 +78,19 @@ async fn filled(url: &str, pipeline: &Pipeline) {
     mart.prepare(pipeline, "log").await.unwrap();
     let context = MartContext::new(pipeline, "log", Version(1)).unwrap();
     let _ = mart.claim(&context, Arc::new(|_, _, _| 0), &[(0, 0, 0)]).await.unwrap();
-    let (silver, rows) = (pipeline.silver_columns(), pipeline.rows.as_ref().unwrap());
-    let fields: Vec<Field> =
-        rows.columns.iter().map(|(name, source)| Field::new(name, silver[*source].ty.arrow(), true)).collect();
     let amounts = Decimal128Array::from(vec![Some(1_000), Some(2_050), None]).with_precision_and_scale(10, 2).unwrap();
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from(vec!["a", "b", "c"])),
         Arc::new(StringArray::from(vec![Some("red"), Some("blue"), None])),
         Arc::new(amounts),
+        Arc::new(TimestampMicrosecondArray::from(vec![0, 0, 0]).with_timezone("UTC")),
+        Arc::new(StringArray::from(vec!["t", "t", "t"])),
         Arc::new(Int32Array::from(vec![0, 0, 0])),
         Arc::new(Int64Array::from(vec![0, 1, 2])),
         Arc::new(TimestampMicrosecondArray::from(vec![0, 60_000_000, 120_000_000]).with_timezone("UTC")),
         Arc::new(Int32Array::from(vec![0, 0, 0])),
     ];
-    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    let rows = RecordBatch::try_new(pipeline.rows_schema(), arrays).unwrap();
     let batch = RowsBatch { incarnation: 0, partition: 0, base: 0, to: 3, rows };
     assert_eq!(mart.copy_rows(&context, batch).await.unwrap(), RowsOutcome::Applied);
 }

@@ -73,7 +73,7 @@ pub(super) fn read_dashboard(
     if time.is_none() && section.get("time").is_none() {
         section.complain("names no time: time = \"…\", a timestamp among the columns of [rows]");
     }
-    sources.kpis_fit = time == event_column;
+    sources.kpis_fit = time.is_none() || time == event_column;
     let title = section.get("title").and_then(|entry| entry.string()).map(str::to_owned);
     Some(Dashboard {
         title: title.unwrap_or_else(|| root.get("name").and_then(|e| e.string()).unwrap_or_default().to_owned()),
