@@ -199,7 +199,8 @@ impl<'b> TilePlan<'b> {
 
 /// Groups by one column, greatest first; equal ones by label.
 pub fn ranked(place: &Place, answers: &Answers) -> Vec<(String, Amount)> {
-    let groups = place.groups(answers).into_iter().filter_map(|(labels, value)| Some((labels.first()?.to_string(), value?)));
+    let groups =
+        place.groups(answers).into_iter().filter_map(|(labels, value)| Some((labels.first()?.to_string(), value?)));
     let mut groups: Vec<_> = groups.collect();
     groups.sort_by(|(a, x), (b, y)| y.float().total_cmp(&x.float()).then_with(|| a.cmp(b)));
     groups
@@ -258,8 +259,10 @@ impl<'b> ChartPlan<'b> {
     }
 
     fn line(&self, place: &Place, answers: &Answers) -> Vec<(&'static str, Value)> {
-        let points =
-            place.groups(answers).into_iter().filter_map(|(labels, value)| Some((self.time(labels.first()?)?, text(value))));
+        let points = place
+            .groups(answers)
+            .into_iter()
+            .filter_map(|(labels, value)| Some((self.time(labels.first()?)?, text(value))));
         let (times, values): (Vec<i64>, Vec<Value>) = points.unzip();
         vec![
             ("span", json!(format_duration(self.span))),
@@ -325,8 +328,10 @@ fn bars(place: &Place, answers: &Answers, top: u32, with_rest: bool) -> Vec<(&'s
 }
 
 fn histogram(place: &Place, answers: &Answers, width: u32) -> Vec<(&'static str, Value)> {
-    let found =
-        place.groups(answers).into_iter().filter_map(|(labels, count)| Some((labels.first()?.parse::<i64>().ok()?, count?)));
+    let found = place
+        .groups(answers)
+        .into_iter()
+        .filter_map(|(labels, count)| Some((labels.first()?.parse::<i64>().ok()?, count?)));
     let counts: BTreeMap<i64, Amount> = found.collect();
     let (mut lows, mut values) = (Vec::new(), Vec::<Amount>::new());
     let mut cut = false;

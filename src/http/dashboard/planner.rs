@@ -205,7 +205,13 @@ mod tests {
         let row = |texts: [&str; 4]| texts.map(|text| Some(text.to_owned())).to_vec();
         let rows = vec![row(["a", "x", "0.10", "1"]), row(["b", "x", "0.20", "2"]), row(["a", "y", "0.35", "2"])];
         let answers = Answers(vec![(2, rows)]);
-        let place = |labels: &[usize], count| Place { origin: Origin::Rows, question: 0, labels: labels.to_vec(), part: 0, count };
+        let place = |labels: &[usize], count| Place {
+            origin: Origin::Rows,
+            question: 0,
+            labels: labels.to_vec(),
+            part: 0,
+            count,
+        };
         let said = |place: Place| -> Vec<String> {
             let groups = place.groups(&answers);
             groups.iter().map(|(labels, value)| format!("{}={}", labels.join("/"), value.unwrap())).collect()
