@@ -59,8 +59,11 @@ impl Shown {
     }
 }
 
+/// An address, and what answers it.
+type Address = (&'static str, fn() -> Route);
+
 /// Everything below `/api`, as docs/openapi.json describes it.
-const API: &[(&str, fn() -> Route)] = &[
+const API: &[Address] = &[
     ("/api/v1/actors", || web::get().to(actors::actors)),
     ("/api/v1/dashboard", || web::get().to(dashboard::dashboard)),
     ("/api/v1/dashboard/choices", || web::get().to(dashboard::choices)),

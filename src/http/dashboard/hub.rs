@@ -132,8 +132,11 @@ fn event(name: &str, body: &serde_json::Value) -> web::Bytes {
     web::Bytes::from(format!("event: {name}\ndata: {body}\n\n"))
 }
 
-/// What changes when a mart shows something else.
-fn signs(board: &Board) -> (bool, BTreeMap<String, (i64, Option<u64>, bool)>) {
+/// Of a follower: when it last showed something, what it has applied, whether it is in trouble.
+type Signs = (i64, Option<u64>, bool);
+
+/// What changes when a mart shows something else: whose the pipeline is, and the followers' signs.
+fn signs(board: &Board) -> (bool, BTreeMap<String, Signs>) {
     let followers = board.followers().iter().map(|follower| {
         let signs = (follower.fresh_at, follower.done.map(|version| version.0), follower.trouble.is_some());
         (follower.key().clone(), signs)
