@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +21,9 @@ use tokio::sync::watch;
 
 use crate::builtin;
 use crate::cli::RunArgs;
-use crate::config::{Config, MartUrl, RowsMode};
+use crate::config::{Config, MartUrl, RowsMode, Secret};
 use crate::exit::Exit;
-use crate::http::{Shown, serve};
+use crate::http::{Shown, ShownPipeline, serve};
 use crate::observe;
 use crate::run::{Runner, Summary, micros, patiently};
 use crate::topology::Plan;
@@ -39,16 +41,14 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
     let clock = Clock::system();
     let shown = Shown {
         metrics,
-        pipelines: runners
-            .iter()
-            .map(|r| (r.plan.pipeline.name.clone(), r.plan.board.clone(), r.plan.gauges.clone()))
-            .collect(),
+        pipelines: runners.iter().map(|runner| shown_pipeline(&runner.plan)).collect(),
         clock: clock.clone(),
         token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
+        allowed_hosts: config.http.allowed_hosts.clone(),
     };
     let (listen, server) = serve(config.http.listen, shown)
         .map_err(|e| Exit::usage(format!("http.listen {}: {e}; choose another port", config.http.listen)))?;
-    tracing::info!(%listen, "metrics, health and actors are served");
+    say_where(listen, config.http.token.as_ref());
     let handle = server.handle();
     actix::spawn(server);
     for runner in &runners {
@@ -63,6 +63,25 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
     let result = run_all(runners, &stop, args.once).await;
     handle.stop(false).await;
     result
+}
+
+fn shown_pipeline(plan: &Plan) -> ShownPipeline {
+    ShownPipeline { definition: Arc::clone(&plan.pipeline), board: plan.board.clone(), gauges: plan.gauges.clone() }
+}
+
+/// Where the dashboard is. The link holds the token only on a terminal: a log is kept, and read by others.
+fn say_where(listen: SocketAddr, token: Option<&Secret>) {
+    let link = |token: &str| format!("http://{listen}/{token}");
+    match token {
+        None => tracing::info!(dashboard = link(""), "metrics, health and the dashboard are served"),
+        Some(_) => {
+            let dashboard = link("?token=<http.token>");
+            tracing::info!(dashboard, "metrics, health and the dashboard are served");
+        }
+    }
+    if let Some(token) = token.filter(|_| std::io::stderr().is_terminal()) {
+        eprintln!("dashboard: {}", link(&format!("?token={}", token.expose())));
+    }
 }
 
 /// Runs all; the first that ends with an error ends the others cleanly.

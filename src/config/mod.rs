@@ -129,6 +129,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// What clients must send; always set beyond loopback.
     pub token: Option<Secret>,
+    /// Host names that are answered beyond loopback; empty: all.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// `[epoch]`.
@@ -341,7 +343,7 @@ impl Config {
             kafka: Kafka::default(),
             lake: Lake::default(),
             mart: Mart::default(),
-            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), token: None },
+            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), token: None, allowed_hosts: Vec::new() },
             epoch: EpochLimits::default(),
             live: Live::default(),
             memory: Memory::default(),
