@@ -223,6 +223,7 @@ pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Gene
     let fold = Arc::new(fold);
     plan.board.clear();
     plan.board.set_head(fold.version);
+    plan.board.show_fold(Arc::clone(&fold));
     let (head_sender, head) = watch::channel(Head { fold: Arc::clone(&fold), epochs: Arc::default() });
     let arbiters = Arbiters::start()?;
     let handles = arbiters.0.iter().map(Arbiter::handle).collect();
