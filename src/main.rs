@@ -9,6 +9,7 @@ mod config;
 mod crash_points;
 mod exit;
 mod feed;
+mod flow;
 mod http;
 mod layers;
 mod observe;
@@ -17,6 +18,7 @@ mod run;
 mod signal;
 mod text;
 mod topology;
+mod trust;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -37,7 +37,7 @@ use tokio::sync::{mpsc, watch};
 use crate::layers::layer_spec;
 
 /// Credits per sender of each edge. Two keep a receiver busy while the next message is made; more only cost memory.
-mod credits {
+pub mod credits {
     /// Source thread to PartitionActor.
     pub const SOURCE: usize = 2;
     /// CommitActor to PartitionActor.

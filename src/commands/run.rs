@@ -23,7 +23,8 @@ use crate::builtin;
 use crate::cli::RunArgs;
 use crate::config::{Config, MartUrl, RowsMode, Secret};
 use crate::exit::Exit;
-use crate::http::{Shown, ShownPipeline, serve};
+use crate::flow::Flow;
+use crate::http::{Shown, ShownConfig, ShownPipeline, serve};
 use crate::observe;
 use crate::run::{Runner, Summary, micros, patiently};
 use crate::topology::Plan;
@@ -41,10 +42,11 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
     let clock = Clock::system();
     let shown = Shown {
         metrics,
-        pipelines: runners.iter().map(|runner| shown_pipeline(&runner.plan)).collect(),
+        pipelines: runners.iter().map(shown_pipeline).collect(),
         clock: clock.clone(),
         token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
         allowed_hosts: config.http.allowed_hosts.clone(),
+        config: Arc::new(ShownConfig::from(&config)),
     };
     let (listen, server) = serve(config.http.listen, shown)
         .map_err(|e| Exit::usage(format!("http.listen {}: {e}; choose another port", config.http.listen)))?;
@@ -65,8 +67,10 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
     result
 }
 
-fn shown_pipeline(plan: &Plan) -> ShownPipeline {
-    ShownPipeline { definition: Arc::clone(&plan.pipeline), board: plan.board.clone(), gauges: plan.gauges.clone() }
+fn shown_pipeline(runner: &Runner) -> ShownPipeline {
+    let flow = Flow::new(&runner.plan, runner.lake.clone());
+    actix::spawn(flow.clone().watch());
+    ShownPipeline::new(flow)
 }
 
 /// Where the dashboard is. The link holds the token only on a terminal: a log is kept, and read by others.

@@ -3,6 +3,7 @@
 //! Every mistake is a [`ConfigError`] (exit code 2) that names file, line and key, or the variable. No secret is ever
 //! repeated (I17).
 
+mod effective;
 mod environment;
 #[cfg(test)]
 mod reference;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use lakeward_core::document::DefinitionError;
 
+pub use effective::Effective;
 pub use environment::Environment;
 pub use secret::{Secret, Url};
 pub use values::MartUrl;

@@ -1,11 +1,15 @@
 //! The one HTTP port: the dashboard's pages and their API, `/metrics`, `/healthz` and `/readyz`. Read-only.
 
 mod actors;
+mod config;
 mod files;
+mod flow;
 mod guard;
 mod pipelines;
 mod probes;
+mod shared;
 mod token;
+mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +19,9 @@ use actix_web::{App, HttpServer, Route, guard as routing, web};
 use lakeward_actors::kit::{Board, Clock, Gauges};
 use lakeward_core::pipeline::Pipeline;
 use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::config::{Config, Effective};
+use crate::flow::Flow;
 
 /// What the pages show.
 #[derive(Clone)]
@@ -29,6 +36,24 @@ pub struct Shown {
     pub token: Option<String>,
     /// Host names that are answered beyond loopback; empty: all.
     pub allowed_hosts: Vec<String>,
+    /// What holds for this process.
+    pub config: Arc<ShownConfig>,
+}
+
+/// The configuration, without its secrets.
+#[derive(Debug, Default)]
+pub struct ShownConfig {
+    /// The file that was read.
+    pub file: Option<String>,
+    /// All settings.
+    pub settings: Vec<Effective>,
+}
+
+impl From<&Config> for ShownConfig {
+    fn from(config: &Config) -> Self {
+        let file = config.file.as_ref().map(|file| file.display().to_string());
+        Self { file, settings: config.effective() }
+    }
 }
 
 /// One pipeline of this process.
@@ -40,6 +65,25 @@ pub struct ShownPipeline {
     pub board: Board,
     /// Its actors.
     pub gauges: Gauges,
+    /// How records flow through it.
+    pub flow: Flow,
+    told_flow: flow::Told,
+    told_trust: trust::Told,
+}
+
+impl ShownPipeline {
+    /// A pipeline that is watched by `flow`.
+    #[must_use]
+    pub fn new(flow: Flow) -> Self {
+        Self {
+            definition: Arc::clone(&flow.pipeline),
+            board: flow.board.clone(),
+            gauges: flow.gauges.clone(),
+            told_flow: flow::Told::default(),
+            told_trust: trust::Told::default(),
+            flow,
+        }
+    }
 }
 
 impl Shown {
@@ -55,7 +99,12 @@ impl Shown {
 /// Everything below `/api`, as docs/openapi.json describes it.
 const API: &[(&str, fn() -> Route)] = &[
     ("/api/v1/actors", || web::get().to(actors::actors)),
+    ("/api/v1/config", || web::get().to(config::config)),
+    ("/api/v1/flow", || web::get().to(flow::flow)),
+    ("/api/v1/flow/stream", || web::get().to(flow::stream)),
     ("/api/v1/pipelines", || web::get().to(pipelines::pipelines)),
+    ("/api/v1/trust", || web::get().to(trust::trust)),
+    ("/api/v1/trust/stream", || web::get().to(trust::stream)),
 ];
 
 /// Scripts, styles and data come from here and from nowhere else, nobody shows these pages within their own, and no
@@ -119,7 +168,7 @@ mod tests {
         actix::System::new().block_on(async move {
             let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
             let (clock, token) = (Clock::system(), token.map(str::to_owned));
-            let shown = Shown { metrics, pipelines: Vec::new(), clock, token, allowed_hosts: Vec::new() };
+            let shown = Shown { metrics, pipelines: Vec::new(), clock, token, allowed_hosts: Vec::new(), config: Arc::default() };
             let (port, server) = serve("127.0.0.1:0".parse().unwrap(), shown).unwrap();
             let handle = server.handle();
             actix::spawn(server);
