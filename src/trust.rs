@@ -57,7 +57,12 @@ fn uncommitted(flow: &Flow, fold: &Fold) -> Value {
     let mut ahead: Vec<(i32, i64)> =
         flow.board.partitions().iter().map(|p| (*p.key(), (p.position - committed(*p.key())).max(0))).collect();
     ahead.sort_unstable();
-    json!(ahead.into_iter().map(|(partition, records)| json!({ "partition": partition, "records": records })).collect::<Vec<_>>())
+    json!(
+        ahead
+            .into_iter()
+            .map(|(partition, records)| json!({ "partition": partition, "records": records }))
+            .collect::<Vec<_>>()
+    )
 }
 
 /// The ledger by minute of the commit and partition, newest first.

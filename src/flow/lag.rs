@@ -75,8 +75,15 @@ pub fn places(facts: &Facts) -> Vec<Place> {
         let sentence = "There is no lag: everything that Kafka had at the last look is read.".to_owned();
         add("none", None, sentence, "");
     } else if facts.hold {
-        let sentence = format!("Commits are slow: two epochs are not in the log yet, so fetching pauses while {waiting} wait in Kafka.");
-        add("log", None, sentence, "Look at the lake's store: its latency, its free space; and at the epochs' durations.");
+        let sentence = format!(
+            "Commits are slow: two epochs are not in the log yet, so fetching pauses while {waiting} wait in Kafka."
+        );
+        add(
+            "log",
+            None,
+            sentence,
+            "Look at the lake's store: its latency, its free space; and at the epochs' durations.",
+        );
     } else if let Some((name, sentence, advice, kind)) = narrow(facts) {
         add(kind, Some(&name), format!("{waiting} wait in Kafka. {sentence}"), advice);
     } else {
@@ -89,7 +96,10 @@ pub fn places(facts: &Facts) -> Vec<Place> {
     }
     if !facts.drifting.is_empty() {
         let numbers: Vec<String> = facts.drifting.iter().map(ToString::to_string).collect();
-        let sentence = format!("Fetching of partition {} pauses until slower partitions come up in event time.", numbers.join(", "));
+        let sentence = format!(
+            "Fetching of partition {} pauses until slower partitions come up in event time.",
+            numbers.join(", ")
+        );
         add("kafka", None, sentence, "Wait for the slower ones, or raise time.max_drift in the pipeline's file.");
     }
     for (name, trouble) in &facts.troubled {
@@ -107,11 +117,16 @@ fn narrow(facts: &Facts) -> Option<(String, String, &'static str, &'static str)>
     };
     let held_up = facts.actors.iter().filter(|a| a.kind == "partition").any(|a| a.blocked >= BLOCKED);
     if let Some(actor) = busiest(|kind| kind != "partition").filter(|_| held_up) {
-        let sentence = format!("{} works {} of its time and those before it wait for it.", actor.name, words::percent(actor.busy));
+        let sentence =
+            format!("{} works {} of its time and those before it wait for it.", actor.name, words::percent(actor.busy));
         return Some((actor.name.clone(), sentence, advice(actor.kind), actor.kind));
     }
     let actor = busiest(|kind| kind == "partition")?;
-    let sentence = format!("{} works {} of its time: decoding and checking can't go faster on this core.", actor.name, words::percent(actor.busy));
+    let sentence = format!(
+        "{} works {} of its time: decoding and checking can't go faster on this core.",
+        actor.name,
+        words::percent(actor.busy)
+    );
     Some((actor.name.clone(), sentence, advice(actor.kind), actor.kind))
 }
 

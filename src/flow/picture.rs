@@ -88,7 +88,11 @@ fn rounded(number: f64) -> f64 {
 
 fn keep_busiest(actors: &mut Vec<Actor>) {
     let (mut kpis, others): (Vec<Actor>, Vec<Actor>) = actors.drain(..).partition(|actor| actor.kind == "kpi");
-    kpis.sort_by(|a, b| (b.reading.lag_records, b.shares.busy).partial_cmp(&(a.reading.lag_records, a.shares.busy)).unwrap_or(std::cmp::Ordering::Equal));
+    kpis.sort_by(|a, b| {
+        (b.reading.lag_records, b.shares.busy)
+            .partial_cmp(&(a.reading.lag_records, a.shares.busy))
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
     kpis.truncate(BUSIEST);
     actors.extend(others);
     actors.extend(kpis);
@@ -152,7 +156,8 @@ fn told_node(flow: &Flow, node: &Node, actors: &[Actor]) -> Value {
 /// How old the newest event is that was read of the partition which is furthest behind and has lag.
 fn kafka_lag_seconds(flow: &Flow) -> f64 {
     let now = flow.clock.wall_micros();
-    let behind = |p: &PartitionState| if p.end > p.position && p.newest > EventTime::MIN { now - p.newest.0 } else { 0 };
+    let behind =
+        |p: &PartitionState| if p.end > p.position && p.newest > EventTime::MIN { now - p.newest.0 } else { 0 };
     let most = flow.board.partitions().iter().map(|p| behind(&p)).max().unwrap_or(0);
     std::time::Duration::from_micros(u64::try_from(most).unwrap_or(0)).as_secs_f64()
 }
@@ -166,7 +171,8 @@ fn lag_facts(flow: &Flow, samples: &Samples, actors: &[Actor]) -> lags::Facts {
     };
     let mut drifting: Vec<i32> = flow.board.partitions().iter().filter(|p| p.drifting).map(|p| *p.key()).collect();
     drifting.sort_unstable();
-    let mut troubled: Vec<_> = flow.board.followers().iter().filter_map(|f| Some((f.key().clone(), f.trouble.clone()?))).collect();
+    let mut troubled: Vec<_> =
+        flow.board.followers().iter().filter_map(|f| Some((f.key().clone(), f.trouble.clone()?))).collect();
     troubled.sort();
     lags::Facts {
         owner: flow.board.is_owner(),
@@ -235,7 +241,9 @@ fn watermark(flow: &Flow) -> Value {
         .map(|kpi| {
             let Window::Tumbling { size } = kpi.window;
             // The first window whose end, with the lateness, G has not reached.
-            let next = g.map(|g| g.0.saturating_sub(kpi.allowed_lateness).div_euclid(size).saturating_add(1).saturating_mul(size));
+            let next = g.map(|g| {
+                g.0.saturating_sub(kpi.allowed_lateness).div_euclid(size).saturating_add(1).saturating_mul(size)
+            });
             json!({
                 "kpi": kpi.name, "next_end": next.map(timestamp),
                 "closes_at": next.map(|end| timestamp(end.saturating_add(kpi.allowed_lateness))),

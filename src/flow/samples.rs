@@ -65,7 +65,7 @@ impl Samples {
     /// Takes the present readings in.
     pub fn take(&mut self, now: Instant, wall: i64, board: &Board, gauges: &Gauges) {
         self.host = Host::now();
-        let spent = gauges.live().iter().map(|gauge| {
+        let spent = gauges.live().into_iter().map(|gauge| {
             let handled = gauge.read(now).handled;
             ((gauge.kind, gauge.index), (gauge.load.spent(now), handled))
         });
@@ -127,12 +127,14 @@ impl Samples {
     /// Processors in use.
     #[must_use]
     pub fn cpu(&self) -> f64 {
-        let used = |(first, last, elapsed): (&Reading, &Reading, f64)| Some((last.cpu? - first.cpu?).max(0.0) / elapsed);
+        let used =
+            |(first, last, elapsed): (&Reading, &Reading, f64)| Some((last.cpu? - first.cpu?).max(0.0) / elapsed);
         self.ends_of(OVER).and_then(used).unwrap_or(0.0)
     }
 
     fn rate_over(&self, readings: usize) -> f64 {
-        let rate = |(first, last, elapsed): (&Reading, &Reading, f64)| wide(last.read.saturating_sub(first.read)) / elapsed;
+        let rate =
+            |(first, last, elapsed): (&Reading, &Reading, f64)| wide(last.read.saturating_sub(first.read)) / elapsed;
         self.ends_of(readings).map_or(0.0, rate)
     }
 

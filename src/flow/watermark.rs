@@ -78,7 +78,8 @@ pub fn hold(facts: &Facts) -> Hold {
     let ahead = if behind > 0 { format!(", {} behind the next", words::span(behind)) } else { String::new() };
     if slowest.lag > 0 {
         let wait = words::records(slowest.lag.unsigned_abs());
-        let sentence = format!("Partition {p} is furthest behind: its watermark is {at}{ahead}, and {wait} of it wait in Kafka.");
+        let sentence =
+            format!("Partition {p} is furthest behind: its watermark is {at}{ahead}, and {wait} of it wait in Kafka.");
         return because("lag", Some(p), sentence, Some("`lakeward explain lag` says where they wait."));
     }
     let silent = facts.now.saturating_sub(slowest.moved_at);
@@ -97,8 +98,9 @@ pub fn hold(facts: &Facts) -> Hold {
          out of order{ahead}. It moves with every newer event.",
         words::span(facts.out_of_orderness)
     );
-    let advice = (facts.out_of_orderness > 60_000_000)
-        .then_some("If windows close too late for you, set time.out_of_orderness lower: more rows will come too late for them.");
+    let advice = (facts.out_of_orderness > 60_000_000).then_some(
+        "If windows close too late for you, set time.out_of_orderness lower: more rows will come too late for them.",
+    );
     because("out_of_orderness", Some(p), sentence, advice)
 }
 

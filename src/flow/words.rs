@@ -52,6 +52,9 @@ mod tests {
         let s = 1_000_000;
         let spans = [5_000, 7 * s, 60 * s, 90 * s, 3_600 * s, 90_000 * s].map(span);
         assert_eq!(spans, ["5 ms", "7 s", "1 min", "1 min 30 s", "1 h", "1 d 1 h"]);
-        assert_eq!([1, 999, 1_000, 1_234_567].map(records), ["1 record", "999 records", "1 000 records", "1 234 567 records"]);
+        assert_eq!(
+            [1, 999, 1_000, 1_234_567].map(records),
+            ["1 record", "999 records", "1 000 records", "1 234 567 records"]
+        );
     }
 }

@@ -12,8 +12,6 @@ pub async fn config(shown: Data<Shown>) -> HttpResponse {
 }
 
 fn told(settings: &[crate::config::Effective]) -> Vec<Value> {
-    let one = |s: &crate::config::Effective| {
-        json!({ "section": s.section, "name": s.name, "value": s.value, "default": s.is_default, "doc": s.doc })
-    };
+    let one = |s: &crate::config::Effective| json!({ "section": s.section, "name": s.name, "value": s.value, "default": s.is_default, "doc": s.doc });
     settings.iter().map(one).collect()
 }

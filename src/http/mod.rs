@@ -168,7 +168,14 @@ mod tests {
         actix::System::new().block_on(async move {
             let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
             let (clock, token) = (Clock::system(), token.map(str::to_owned));
-            let shown = Shown { metrics, pipelines: Vec::new(), clock, token, allowed_hosts: Vec::new(), config: Arc::default() };
+            let shown = Shown {
+                metrics,
+                pipelines: Vec::new(),
+                clock,
+                token,
+                allowed_hosts: Vec::new(),
+                config: Arc::default(),
+            };
             let (port, server) = serve("127.0.0.1:0".parse().unwrap(), shown).unwrap();
             let handle = server.handle();
             actix::spawn(server);
