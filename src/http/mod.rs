@@ -2,9 +2,12 @@
 
 mod actors;
 mod config;
+mod dashboard;
 mod files;
 mod flow;
 mod guard;
+#[cfg(test)]
+mod openapi;
 mod pipelines;
 mod probes;
 mod shared;
@@ -19,6 +22,8 @@ use actix_web::{App, HttpServer, Route, guard as routing, web};
 use lakeward_actors::kit::{Board, Clock, Gauges};
 use lakeward_core::pipeline::Pipeline;
 use metrics_exporter_prometheus::PrometheusHandle;
+
+pub use dashboard::BoardSource;
 
 use crate::config::{Config, Effective};
 use crate::flow::Flow;
@@ -65,6 +70,8 @@ pub struct ShownPipeline {
     pub board: Board,
     /// Its actors.
     pub gauges: Gauges,
+    /// Where its board's figures come from; `None` without a mart.
+    pub source: Option<BoardSource>,
     /// How records flow through it.
     pub flow: Flow,
     told_flow: flow::Told,
@@ -74,13 +81,14 @@ pub struct ShownPipeline {
 impl ShownPipeline {
     /// A pipeline that is watched by `flow`.
     #[must_use]
-    pub fn new(flow: Flow) -> Self {
+    pub fn new(flow: Flow, source: Option<BoardSource>) -> Self {
         Self {
             definition: Arc::clone(&flow.pipeline),
             board: flow.board.clone(),
             gauges: flow.gauges.clone(),
             told_flow: flow::Told::default(),
             told_trust: trust::Told::default(),
+            source,
             flow,
         }
     }
@@ -100,6 +108,12 @@ impl Shown {
 const API: &[(&str, fn() -> Route)] = &[
     ("/api/v1/actors", || web::get().to(actors::actors)),
     ("/api/v1/config", || web::get().to(config::config)),
+    ("/api/v1/dashboard", || web::get().to(dashboard::dashboard)),
+    ("/api/v1/dashboard/choices", || web::get().to(dashboard::choices)),
+    ("/api/v1/dashboard/data", || web::get().to(dashboard::data)),
+    ("/api/v1/dashboard/rows", || web::get().to(dashboard::rows)),
+    ("/api/v1/dashboard/rows.csv", || web::get().to(dashboard::rows_csv)),
+    ("/api/v1/dashboard/stream", || web::get().to(dashboard::stream)),
     ("/api/v1/flow", || web::get().to(flow::flow)),
     ("/api/v1/flow/stream", || web::get().to(flow::stream)),
     ("/api/v1/pipelines", || web::get().to(pipelines::pipelines)),

@@ -227,6 +227,7 @@ mod tests {
                 retention: None,
             }),
             kpis: vec![],
+            dashboard: None,
         }
     }
 

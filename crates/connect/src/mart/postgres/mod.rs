@@ -2,6 +2,7 @@
 //! must not. Encoding therefore is off the arbiters too.
 
 mod binary;
+mod board;
 mod claim;
 mod failure;
 mod hand_over;
@@ -33,6 +34,9 @@ use session::Sessions;
 #[cfg(test)]
 pub(super) use session::claimant_prefix;
 pub(crate) use snapshot::Moment;
+
+/// What a board's questions are called in errors.
+const DOING: &str = "reading it for the board";
 
 /// A Postgres mart; clones share the connections.
 #[derive(Clone, Debug)]
