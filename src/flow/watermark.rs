@@ -75,7 +75,7 @@ pub fn hold(facts: &Facts) -> Hold {
     let at = timestamp(slowest.watermark.0);
     let next = facts.partitions.iter().filter(|o| o.partition != p && !o.idle).map(|o| o.watermark).min();
     let behind = next.map_or(0, |next| next.0.saturating_sub(slowest.watermark.0));
-    let ahead = if behind > 0 { format!(", {} behind the next", words::span(behind)) } else { String::new() };
+    let ahead = if behind >= 1_000_000 { format!(", {} behind the next", words::span(behind)) } else { String::new() };
     if slowest.lag > 0 {
         let wait = words::records(slowest.lag.unsigned_abs());
         let sentence =

@@ -30,6 +30,7 @@ const FILES: &[File] = files! {
     "/flow.js" SCRIPT "flow.js",
     "/filters.js" SCRIPT "filters.js",
     "/format.js" SCRIPT "format.js",
+    "/graph.js" SCRIPT "graph.js",
     "/icon.svg" PICTURE "icon.svg",
     "/plots.js" SCRIPT "plots.js",
     "/sales.js" SCRIPT "sales.js",
