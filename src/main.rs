@@ -72,6 +72,8 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Reset(args) => commands::reset::reset(&config, &args).await,
             Command::Tail(args) => commands::tail::tail(&config, &args).await,
             Command::Generate(args) => commands::generate::generate(&config, args).await,
+            Command::Explain(args) => commands::explain::explain(&config, &args).await,
+            Command::Top(args) => commands::top::top(&config, &args).await,
             Command::Peek(args) => commands::peek::peek(&config, args).await,
             Command::Validate { .. } | Command::Demo(_) => Ok(()),
         }

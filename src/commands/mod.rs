@@ -1,6 +1,8 @@
 //! One file per command.
 
+pub mod ask;
 pub mod demo;
+pub mod explain;
 pub mod generate;
 pub mod inspect;
 pub mod ledger;
@@ -12,5 +14,6 @@ pub mod reset;
 pub mod run;
 pub mod status;
 pub mod tail;
+pub mod top;
 pub mod validate;
 pub mod verify;
