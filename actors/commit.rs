@@ -5,6 +5,8 @@
 //! asked of the fold that holds the epoch before it, so that the windows it closes are those that its entry says.
 //! All decisions are `lakeward_core::log`'s.
 
+mod report;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::attempt::Attempts;
 use crate::cutting::{CutReason, Cutting};
+use crate::kit::metric::Metric;
 use crate::kit::{Board, Cause, Clock, Envelope, Inlet, Outbox, Sentinel, Weight};
 use crate::kpi_registry::RegistryMsg;
 use crate::partition::{Cut, PartitionMsg};
@@ -378,14 +381,16 @@ impl CommitActor {
         let entry = render(&self.seed.fold, &draft, &author);
         self.creating = true;
         let (log, topic) = (self.seed.log.clone(), self.seed.topic.clone());
+        let pipeline = self.seed.pipeline.name.clone();
         let entering = draft.new_partitions.values().filter_map(|new| new.topic_id.clone()).collect();
         let create = async move {
-            if let Err(cause) = topic.confirm(&entering).await {
+            if let Err(cause) = topic.confirm(&pipeline, &entering).await {
                 return (entry, Err(cause));
             }
             let outcome = log
                 .create(&entry, |error| {
-                    metrics::counter!(crate::kit::metric::Metric::RetriesTotal.name(), "what" => "log").increment(1);
+                    metrics::counter!(Metric::RetriesTotal.name(), "pipeline" => pipeline.clone(), "what" => "log")
+                        .increment(1);
                     tracing::warn!(version = entry.version.0, %error, "creating the entry has no certain outcome yet");
                 })
                 .await;
@@ -429,7 +434,7 @@ impl CommitActor {
         let Some(pending) = self.pending.remove(&epoch) else { return };
         self.closing = None;
         let seconds = self.clock.steady().duration_since(pending.cut_at).as_secs_f64();
-        report(&self.seed.pipeline.name, entry, seconds);
+        report::committed(&self.seed.pipeline.name, entry, seconds);
         self.epochs.insert(epoch, entry.version);
         if self.epochs.len() > EPOCHS_NAMED {
             self.epochs.pop_first();
@@ -492,35 +497,6 @@ impl CommitActor {
         };
         ctx.spawn(work.into_actor(self).map(done));
     }
-}
-
-/// One line per epoch, and the figures for Prometheus.
-fn report(pipeline: &str, entry: &Entry, seconds: f64) {
-    use crate::kit::metric::Metric;
-    let sum = |f: fn(&lakeward_core::ledger::Counters) -> u64| entry.partitions.values().map(|p| f(&p.counters)).sum();
-    let (read, kept): (u64, u64) = (sum(|c| c.records), sum(|c| c.kept));
-    let (filtered, duplicate): (u64, u64) = (sum(|c| c.filtered), sum(|c| c.duplicate));
-    let (quarantined, tombstones): (u64, u64) = (sum(|c| c.quarantined), sum(|c| c.tombstones));
-    let files: usize = entry.layers.values().map(|l| l.added.len()).sum();
-    let finals: u64 = entry.gold.iter().map(|g| g.rows).sum();
-    tracing::info!(
-        pipeline,
-        version = entry.version.0,
-        read,
-        kept,
-        filtered,
-        duplicate,
-        quarantined,
-        tombstones,
-        files,
-        finals,
-        seconds,
-        "epoch committed"
-    );
-    metrics::histogram!(Metric::EpochDurationSeconds.name(), "pipeline" => pipeline.to_owned()).record(seconds);
-    let committed = metrics::counter!(
-        Metric::CommitOutcomesTotal.name(), "pipeline" => pipeline.to_owned(), "outcome" => "committed");
-    committed.increment(1);
 }
 
 impl Actor for CommitActor {

@@ -55,11 +55,14 @@ pub struct Keeping {
 
 /// Why an entry can't be rolled forward.
 #[derive(Debug, thiserror::Error)]
-enum RollError {
+pub enum RollError {
+    /// The store failed, or a file is damaged.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The log can't be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The entry is gone.
     #[error("entry {0} is gone from the log")]
     NoEntry(Version),
 }
@@ -135,6 +138,16 @@ async fn follow(log: LogStore, mut sweeper: Sweeper, mut head: watch::Receiver<H
             return None;
         }
     }
+}
+
+/// Puts the files of all entries up to the fold's in place, for who works on a log that nobody follows (L6).
+pub async fn roll_all(log: &LogStore, fold: &Fold) -> Result<(), RollError> {
+    let mut version = fold.rolled.map_or(Version(0), Version::next);
+    while version <= fold.version {
+        roll_entry(log, fold, version).await?;
+        version = version.next();
+    }
+    Ok(())
 }
 
 /// Puts the files of one entry in place. Files that a later entry has removed are skipped.

@@ -403,12 +403,16 @@ async fn write_epoch(
     Ok(())
 }
 
-fn closed_windows(rows: &[WindowRow]) -> ClosedWindows {
+/// What an entry says of final rows.
+#[must_use]
+pub fn closed_windows(rows: &[WindowRow]) -> ClosedWindows {
     let windows: std::collections::BTreeSet<EventTime> = rows.iter().map(|row| row.window).collect();
     ClosedWindows { windows: windows.into_iter().collect(), rows: u64::try_from(rows.len()).unwrap_or(u64::MAX) }
 }
 
-fn final_meta(rows: &[WindowRow]) -> lakeward_connect::layer::AppendMeta {
+/// What a file of final rows says of them.
+#[must_use]
+pub fn final_meta(rows: &[WindowRow]) -> lakeward_connect::layer::AppendMeta {
     let first = rows.iter().map(|row| row.window).min();
     let last = rows.iter().map(|row| row.window).max();
     lakeward_connect::layer::AppendMeta {

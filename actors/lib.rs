@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!                          2          ┌─2─► LayerWriter(records)     ─┐
-//! source thread ──────► PartitionActor├─2─► LayerWriter(rejects)     ─┤
+//! source thread ──────► PartitionActor├─2─► LayerWriter(rejects, late)─┤
 //!  (one per partition)  (one each)    ├─2─► LayerWriter(rows)        ─┼─8─► CommitActor ──► the log
 //!        ▲                   ▲        ├─8─► RowMart                   │       │   ▲ │
 //!        │ stops fetching    │2       └─4─► KpiRegistry ──2─► KpiActor │       │   │ └─► watch: followers
 //!        │ without credit    └────────────────── cut ─────────────────┼───────┘   │      Directories
 //!                                     KpiRegistry ─2─► LayerWriter(final windows)─┤      GroupOffsets
-//!                                     KpiRegistry ◄─2─ close ─ CommitActor        │      RowMart, KpiMart
+//!                                     KpiRegistry ◄─2─ close ─ CommitActor        │      RowMart, KpiMart, LateMart
 //!                                     KpiActor ──1─► KpiMart          TopicWatch ─┘2
 //! ```
 //!
@@ -26,6 +26,7 @@ pub mod kit;
 pub mod kpi;
 pub mod kpi_mart;
 pub mod kpi_registry;
+pub mod late_mart;
 pub mod layer_writer;
 pub mod mart_link;
 pub mod owner;

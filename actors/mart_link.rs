@@ -3,6 +3,7 @@
 //!
 //! Shared by the follower of rows and those of KPIs, which run and fail on their own.
 
+mod added;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -378,6 +379,15 @@ fn closed_windows(files: &[LiveFile], last: EventTime) -> Vec<EventTime> {
     windows.into_iter().collect()
 }
 
+/// Rows whose Kafka time is not below the boundary.
+fn not_gone(batch: &RecordBatch, boundary: Option<EventTime>) -> Result<RecordBatch, LinkError> {
+    let Some(boundary) = boundary else { return Ok(batch.clone()) };
+    let times = batch.column_by_name("kafka_timestamp").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let gone = |row: usize| times.is_some_and(|times| times.is_valid(row) && times.value(row) < boundary.0);
+    let mask: BooleanArray = (0..batch.num_rows()).map(|row| Some(!gone(row))).collect();
+    Ok(filter_record_batch(batch, &mask)?)
+}
+
 /// Rows of one partition whose offsets lie in the range and whose Kafka time is not below the boundary (F2).
 fn pick(
     batch: &RecordBatch,
@@ -391,14 +401,10 @@ fn pick(
     let (Some(p), Some(i), Some(o)) = (ints("kafka_partition"), ints("kafka_incarnation"), offsets) else {
         return Ok(batch.slice(0, 0));
     };
-    let times = batch.column_by_name("kafka_timestamp").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-    let gone = |row: usize| {
-        boundary.zip(times).is_some_and(|(boundary, times)| times.is_valid(row) && times.value(row) < boundary.0)
-    };
     let inside = |row: usize| {
         let theirs = p.value(row) == partition && i.value(row) == incarnation;
-        theirs && (range.from..range.to).contains(&o.value(row)) && !gone(row)
+        theirs && (range.from..range.to).contains(&o.value(row))
     };
     let mask: BooleanArray = (0..batch.num_rows()).map(|row| Some(inside(row))).collect();
-    Ok(filter_record_batch(batch, &mask)?)
+    not_gone(&filter_record_batch(batch, &mask)?, boundary)
 }

@@ -11,8 +11,8 @@ use lakeward_connect::host::Process;
 use lakeward_connect::log_store::{CreateOutcome, LogError, LogStore};
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::log::{
-    Author, Draft, Entry, EntryKind, Fold, Lease, Member, NewPartition, Occupied, TakeOver, TakeOverFacts, occupied,
-    render, render_first, take_over,
+    Author, Draft, Entry, EntryKind, Fold, Lease, Member, NewPartition, Occupied, Rebuilt, TakeOver, TakeOverFacts,
+    occupied, render, render_first, take_over,
 };
 
 use crate::kit::clock::span;
@@ -53,6 +53,8 @@ pub struct Entering {
     pub partitions: BTreeMap<i32, NewPartition>,
     /// KPIs that are taken up, with the start of each one's first window (H4).
     pub first_windows: BTreeMap<String, EventTime>,
+    /// Who prepares the log says under which claim of the log before (L6).
+    pub rebuilt: Option<Rebuilt>,
 }
 
 /// What came of one try to take over.
@@ -136,6 +138,7 @@ impl Owner {
         let mut draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
         draft.new_partitions = entering.partitions;
         draft.first_windows = entering.first_windows;
+        draft.rebuilt = entering.rebuilt;
         let entry = match &fold {
             None => render_first(self.log.id(), &draft, &author),
             Some(fold) => render(fold, &draft, &author),

@@ -4,6 +4,7 @@
 //! Promises: a record goes into exactly one epoch on all edges (the barrier is sent on each of them between the same
 //! two batches), and positions never jump back. It does no arithmetic: `lakeward_core::partition_step` decides.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -64,6 +65,8 @@ pub struct PartitionEdges {
     pub rejects: Option<Outbox<LayerMsg>>,
     /// Typed rows.
     pub rows: Option<Outbox<LayerMsg>>,
+    /// Rows that came too late, by the number of the KPI.
+    pub late: BTreeMap<usize, Outbox<LayerMsg>>,
     /// Previews of rows.
     pub row_mart: Option<Outbox<RowsMsg>>,
     /// What was added to windows.
@@ -171,15 +174,14 @@ impl PartitionActor {
             bytes: Bytes::from(bytes),
             meta: meta(rows, times),
         };
+        let rows =
+            |rows: RecordBatch, times| LayerMsg::Rows { epoch: self.seed.epoch, meta: meta(count(&rows), times), rows };
         Outgoing {
             records: (output.bronze_rows > 0)
                 .then(|| lines(output.bronze, output.bronze_rows, output.bronze_event_times)),
             rejects: (output.quarantine_rows > 0).then(|| lines(output.quarantine, output.quarantine_rows, None)),
-            rows: output.rows.as_ref().map(|rows| LayerMsg::Rows {
-                epoch: self.seed.epoch,
-                rows: rows.clone(),
-                meta: meta(count(rows), output.event_times),
-            }),
+            rows: output.rows.as_ref().map(|batch| rows(batch.clone(), output.event_times)),
+            late: output.late.into_iter().map(|late| (late.kpi, rows(late.rows, late.event_times))).collect(),
             row_mart: RowsMsg::Rows {
                 partition: self.seed.partition,
                 incarnation: self.seed.incarnation,
@@ -221,6 +223,8 @@ impl PartitionActor {
             floor: floor.filter(|f| *f == barrier.watermark),
             idle: floor.is_some(),
             counters: barrier.counters,
+            late_minutes: barrier.late_minutes,
+            ..BarrierFacts::default()
         };
         let registry = RegistryMsg::Barrier {
             epoch: cut.epoch,
@@ -317,6 +321,7 @@ struct Outgoing {
     records: Option<LayerMsg>,
     rejects: Option<LayerMsg>,
     rows: Option<LayerMsg>,
+    late: Vec<(usize, LayerMsg)>,
     row_mart: RowsMsg,
 }
 
@@ -345,6 +350,11 @@ impl Plan {
                         edge.send(message).await?;
                     }
                 }
+                for (kpi, message) in out.late {
+                    if let Some(edge) = edges.late.get(&kpi) {
+                        edge.send(message).await?;
+                    }
+                }
                 to_row_mart(edges, out.row_mart).await
             }
             Self::Skip(message) => to_row_mart(edges, message).await,
@@ -358,7 +368,7 @@ impl Barriers {
         let barrier = || LayerMsg::Barrier { epoch: self.epoch, expected: self.expected };
         edges.registry.send(self.increments).await?;
         edges.registry.send(self.registry).await?;
-        for edge in [&edges.records, &edges.rows, &edges.rejects].into_iter().flatten() {
+        for edge in [&edges.records, &edges.rows, &edges.rejects].into_iter().flatten().chain(edges.late.values()) {
             edge.send(barrier()).await?;
         }
         if let Some(edge) = &edges.row_mart {

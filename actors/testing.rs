@@ -174,7 +174,7 @@ impl Bell {
     }
 }
 
-/// A feed of `id` and `colour`: every layer, a table of rows, one KPI by minute and colour with a table.
+/// A feed of `id` and `colour`: every layer, a table of rows, one KPI by minute and colour with tables.
 pub fn pipeline() -> Arc<Pipeline> {
     const FEED: &str = r#"
         name = "things"
@@ -202,6 +202,8 @@ pub fn pipeline() -> Arc<Pipeline> {
         key = ["colour"]
         gold = { path = "gold" }
         mart = { table = "per_minute" }
+        late = "table"
+        late_table = { path = "late", table = "too_late" }
         [kpi.measures]
         things = "count(id)"
     "#;

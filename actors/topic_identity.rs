@@ -60,7 +60,7 @@ impl TopicIdentity {
     ///
     /// # Errors
     /// It is another one, or gone: the next generation looks at the topic anew.
-    pub async fn confirm(&self, entering: &BTreeSet<String>) -> Result<(), Cause> {
+    pub async fn confirm(&self, pipeline: &str, entering: &BTreeSet<String>) -> Result<(), Cause> {
         let known: BTreeSet<&String> = self.known.iter().chain(entering).collect();
         if known.is_empty() {
             return Ok(());
@@ -75,7 +75,8 @@ impl TopicIdentity {
                 }
                 Err(error @ KafkaError::NoTopic { .. }) => return Err(Cause::Failed(error.to_string())),
                 Err(error) => {
-                    metrics::counter!(Metric::RetriesTotal.name(), "what" => "topic id").increment(1);
+                    let labels = [("pipeline", pipeline.to_owned()), ("what", "topic_id".to_owned())];
+                    metrics::counter!(Metric::RetriesTotal.name(), &labels).increment(1);
                     tracing::warn!(%error, "the epoch waits: kafka does not say whether the topic is still the same");
                 }
             }
@@ -105,7 +106,7 @@ mod tests {
         let identity = TopicIdentity::new("t".to_owned(), known.map(str::to_owned), ask);
         let entering = entering.iter().map(|id| (*id).to_owned()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let same = runtime.block_on(identity.confirm(&entering)).is_ok();
+        let same = runtime.block_on(identity.confirm("p", &entering)).is_ok();
         let left = left.lock().unwrap().len();
         (same, left)
     }

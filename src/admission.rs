@@ -72,7 +72,7 @@ impl Runner {
     async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
         let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
         let kpi = |layer: &Layer| match &layer.holds {
-            Holds::FinalWindows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
+            Holds::FinalWindows { kpi } | Holds::LateRows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
             _ => None,
         };
         let begins = |layer: &&Layer| fold.is_none() || kpi(layer).is_some_and(|name| new.contains(name));
@@ -114,7 +114,7 @@ impl Runner {
         };
         let message = format!(
             "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
-             back, or give the changed pipeline another name and other paths and tables, or start over with \
+             back, or decide everything anew with `lakeward rebuild --from bronze`, or give the changed pipeline another name and other paths and tables, or start over with \
              `lakeward reset`. What can be taken up is only \
              new: KPIs, fields without \"!\", tables in the mart.",
             changes.join("\n  ")
@@ -139,6 +139,7 @@ impl Runner {
         Ok(Entering {
             partitions: entering.into_iter().filter(enters).collect(),
             first_windows: fold.map(|f| first_windows(f, &self.plan.pipeline, new_kpis)).unwrap_or_default(),
+            rebuilt: None,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::feed::Rate;
 
 /// Kafka to a lake and live marts, exactly once, with a ledger that proves it.
 #[derive(Debug, Parser)]
-#[command(name = "lakeward", version, arg_required_else_help = true)]
+#[command(name = "lakeward", version, arg_required_else_help = true, after_help = crate::exit::table())]
 pub struct Cli {
     /// Configuration file; lakeward.toml in the working folder by default
     #[arg(long, global = true, value_name = "FILE")]
@@ -69,6 +69,8 @@ pub enum Command {
     Quarantine(QuarantineCommand),
     /// Start a pipeline over: end its log and remove what it has put into lake and mart
     Reset(ResetArgs),
+    /// Write Silver, Gold, Quarantine and the mart anew from Bronze, by the pipeline file as it is now
+    Rebuild(RebuildArgs),
     /// A feed from Kafka to lake and mart in this process, no server needed, with a live view
     Demo(DemoArgs),
     /// Send records of a feed: drawn by its rules, the same for a seed, or from a CSV file
@@ -79,6 +81,17 @@ pub enum Command {
     Top(TopArgs),
     /// A few records of a topic, with their coordinates
     Peek(PeekArgs),
+    /// What a shell needs to complete this command line
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, as troff
+    Man {
+        /// Write a page for every command into this folder instead
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+    },
 }
 
 /// What to explain.
@@ -205,6 +218,15 @@ pub enum QuarantineCommand {
         #[arg(short, value_name = "N", default_value_t = 10)]
         n: usize,
     },
+    /// Judges records again and takes in those that are not refused any more; refuses while a process runs the pipeline
+    Replay {
+        /// Which.
+        #[command(flatten)]
+        filter: QuarantineFilter,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// Which refused records.
@@ -225,6 +247,29 @@ pub struct QuarantineFilter {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<i64>,
     /// As JSON; `show` prints the lines of the lake
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a rebuild reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RebuildFrom {
+    /// The lake's own Bronze, and Quarantine for what Bronze doesn't hold
+    Bronze,
+}
+
+/// Arguments of `rebuild`.
+#[derive(Clone, Debug, Args)]
+pub struct RebuildArgs {
+    /// Built-in name or file, as it is to decide from now on
+    pub pipeline: String,
+    /// Where the records come from
+    #[arg(long)]
+    pub from: RebuildFrom,
+    /// Don't ask
+    #[arg(long)]
+    pub yes: bool,
+    /// What changes and what came of it, as JSON; without --yes nothing changes
     #[arg(long)]
     pub json: bool,
 }

@@ -2,6 +2,26 @@
 
 use lakeward_core::ids::Version;
 
+/// Every code with its meaning, as the README has it.
+const CODES: [(u8, &str); 9] = [
+    (0, "done"),
+    (1, "a check failed, such as an open ledger, or there is nothing to look at yet"),
+    (2, "the command line, lakeward.toml, a variable or a pipeline file is wrong: place and remedy are named"),
+    (3, "Kafka, the lake or the mart did not answer for start.patience at the start"),
+    (4, "refused to start, because going on could not be exact"),
+    (5, "stopped itself; what was read before is committed"),
+    (6, "FENCED: another process has taken the pipeline over; nothing is lost"),
+    (70, "BUG: please report it"),
+    (130, "a second signal came during a stop"),
+];
+
+/// The codes, for help and manual page.
+#[must_use]
+pub fn table() -> String {
+    let lines = CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}\n"));
+    format!("Exit codes:\n{}", lines.collect::<String>())
+}
+
 /// A reason to end with a code other than 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -85,3 +105,19 @@ impl std::fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_of_the_readme() {
+        let readme = include_str!("../README.md").replace('`', "");
+        let rows = readme.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            Some((cells.next()?.parse::<u8>().ok()?, cells.next()?.to_owned()))
+        });
+        let known: Vec<_> = CODES.iter().map(|(code, meaning)| (*code, (*meaning).to_owned())).collect();
+        assert_eq!(rows.collect::<Vec<_>>(), known);
+    }
+}

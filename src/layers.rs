@@ -14,6 +14,9 @@ pub fn layer_spec(pipeline: &Pipeline, layer: &Layer) -> LayerSpec {
         (Encoding::Parquet, Holds::Rows { partition_by }) => {
             LayerSpec::Parquet(ParquetSpec::new(pipeline.rows_schema(), partition_by.clone()))
         }
+        (Encoding::Parquet, Holds::LateRows { .. }) => {
+            LayerSpec::Parquet(ParquetSpec::new(pipeline.late_schema(), Vec::new()))
+        }
         (Encoding::Parquet, Holds::FinalWindows { kpi }) => {
             let fields: Vec<_> =
                 pipeline.kpis.get(*kpi).map(|k| k.gold.iter().map(|d| d.column.field()).collect()).unwrap_or_default();

@@ -13,8 +13,11 @@ mod flow;
 mod http;
 mod layers;
 mod observe;
+mod rebuild;
+mod replay;
 mod reset;
 mod run;
+mod scribe;
 mod signal;
 mod text;
 mod topology;
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<(), Exit> {
     match cli.command {
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { to } => commands::manual::man(to.as_deref()),
         Command::Validate { pipeline } => commands::validate::validate(&pipeline),
         // It brings its own configuration.
         Command::Demo(args) => actix::System::new().block_on(commands::demo::demo(args)),
@@ -70,12 +75,13 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Log(args) => commands::log::log(&config, &args).await,
             Command::Quarantine(command) => commands::quarantine::quarantine(&config, &command).await,
             Command::Reset(args) => commands::reset::reset(&config, &args).await,
+            Command::Rebuild(args) => commands::rebuild::rebuild(&config, &args).await,
             Command::Tail(args) => commands::tail::tail(&config, &args).await,
             Command::Generate(args) => commands::generate::generate(&config, args).await,
             Command::Explain(args) => commands::explain::explain(&config, &args).await,
             Command::Top(args) => commands::top::top(&config, &args).await,
             Command::Peek(args) => commands::peek::peek(&config, args).await,
-            Command::Validate { .. } | Command::Demo(_) => Ok(()),
+            Command::Validate { .. } | Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
         }
     })
 }

@@ -162,7 +162,7 @@ impl Runner {
 
     /// The log that follows one that a reset has ended, once that is cleared; `None` if a stop came first.
     async fn next_log(&self, stop: &mut watch::Receiver<bool>) -> Result<Option<LogStore>, Exit> {
-        tracing::info!(pipeline = self.plan.pipeline.name, "the pipeline was reset; waiting for its next log");
+        tracing::info!(pipeline = self.plan.pipeline.name, "the log has ended; waiting for the next one");
         loop {
             match self.open_log().await {
                 Err(exit) if exit.reason == UNFINISHED => wait(stop, LOOK_EVERY).await,
@@ -403,7 +403,9 @@ async fn wait(stop: &mut watch::Receiver<bool>, pause: Duration) {
 }
 
 fn unfinished(pipeline: &str) -> String {
-    format!("a reset of pipeline {pipeline} was cut off; run `lakeward reset` again, it goes on from there")
+    format!(
+        "a reset or a rebuild of pipeline {pipeline} was cut off; run `lakeward reset` or `lakeward rebuild` again, it goes on from there"
+    )
 }
 
 fn transient(error: &LogError) -> bool {

@@ -15,6 +15,7 @@ use lakeward_actors::kit::{Alarm, Board, Cause, Clock, Gauge, Gauges, Inbox, Out
 use lakeward_actors::kpi::{KpiActor, KpiMsg};
 use lakeward_actors::kpi_mart::{KpiMart, KpiMartMsg};
 use lakeward_actors::kpi_registry::{KpiRegistry, RegistryMsg, RegistrySeed, SpawnKpi};
+use lakeward_actors::late_mart::LateMart;
 use lakeward_actors::layer_writer::{LayerMsg, LayerWriter};
 use lakeward_actors::mart_link::{MartLink, OpenMart};
 use lakeward_actors::partition::{PartitionActor, PartitionEdges, PartitionMsg, PartitionSeed};
@@ -31,7 +32,7 @@ use lakeward_core::kpi::state::StateIncrements;
 use lakeward_core::kpi::{Increment, Windows};
 use lakeward_core::log::{Fold, Member, NewPartition};
 use lakeward_core::partition_step::{PartitionStart, PartitionStep};
-use lakeward_core::pipeline::{Holds, Kpi, Pipeline};
+use lakeward_core::pipeline::{Holds, Kpi, Layer, Pipeline};
 use tokio::sync::{mpsc, watch};
 
 use crate::layers::layer_spec;
@@ -340,6 +341,7 @@ impl Wiring {
             Some(Inbox::restartable(mart.recipient(), gauge("kpi_mart", index(kpi))))
         };
         let kpis = (0..pipeline.kpis.len()).map(kpi_mart).collect();
+        (0..pipeline.kpis.len()).for_each(|kpi| self.late_mart(kpi, &link));
         Some(Marts { link, rows, kpis })
     }
 
@@ -358,6 +360,10 @@ impl Wiring {
             door.reopen(self.row_mart(Arc::clone(&marts.link), Joined::Midway).recipient());
         }
         let named = |kpi: &Kpi| KpiMart::follower_name(&kpi.name) == name;
+        let late = |kpi: &Kpi| LateMart::follower_name(&kpi.name) == name;
+        if let Some(kpi) = self.plan.pipeline.kpis.iter().position(late) {
+            self.late_mart(kpi, &marts.link);
+        }
         let Some(kpi) = self.plan.pipeline.kpis.iter().position(named) else { return };
         if let (Some(Some(door)), Some(mart)) = (marts.kpis.get(kpi), self.kpi_mart(kpi, &marts.link)) {
             door.reopen(mart.recipient());
@@ -395,6 +401,27 @@ impl Wiring {
         );
         plan.board.follower_started(&KpiMart::follower_name(&definition.name));
         Some(KpiMart::start_in_arbiter(self.writers(), move |_| mart))
+    }
+
+    /// Starts the follower of a KPI's table of late rows, if it has one.
+    fn late_mart(&self, kpi: usize, link: &Arc<MartLink>) {
+        let plan = &self.plan;
+        let Some(definition) = plan.pipeline.kpis.get(kpi) else { return };
+        if definition.late_table.as_ref().is_none_or(|late| late.table.is_none()) {
+            return;
+        }
+        let name = LateMart::follower_name(&definition.name);
+        let mart = LateMart::new(
+            kpi,
+            Arc::clone(link),
+            plan.live_tick,
+            self.head.clone(),
+            plan.board.clone(),
+            plan.clock.clone(),
+            self.alarm.follower_sentinel(name.clone()),
+        );
+        plan.board.follower_started(&name);
+        LateMart::start_in_arbiter(self.writers(), move |_| mart);
     }
 
     fn registry(
@@ -513,6 +540,7 @@ impl Wiring {
             records: layer(|h| *h == Holds::Records),
             rejects: layer(|h| *h == Holds::Rejects),
             rows: layer(|h| matches!(h, Holds::Rows { .. })),
+            late: self.late_layers(ends),
             row_mart: self.marts.get().and_then(|marts| Some(marts.rows.as_ref()?.edge(credits::ROWS))),
             registry: ends.registry.edge(credits::REGISTRY),
             commit: ends.commit.edge(credits::COMMIT),
@@ -537,6 +565,15 @@ impl Wiring {
         let inbox = Inbox::new(addr.recipient(), gauge);
         let sink = PartitionSink::new(partition, inbox.edge(credits::SOURCE), board);
         (inbox.edge(credits::CUT), sink)
+    }
+
+    /// The edges to the layers of late rows, by the number of the KPI.
+    fn late_layers(&self, ends: &Ends) -> BTreeMap<usize, Outbox<LayerMsg>> {
+        let edge = |layer: &Layer| match layer.holds {
+            Holds::LateRows { kpi } => Some((kpi, ends.layers.get(&layer.name)?.edge(credits::LAYER))),
+            _ => None,
+        };
+        self.plan.pipeline.layers.iter().filter_map(edge).collect()
     }
 
     fn directories(&self) {

@@ -46,6 +46,39 @@ fn validate_prints_what_would_run() {
 }
 
 #[test]
+fn shells_and_man_know_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = out(&lakeward(dir.path(), &["--help"]));
+    let listed = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let named = listed.lines().filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
+    let commands: Vec<&str> = named.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 12 && commands.contains(&"completions"), "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = out(&lakeward(dir.path(), &["completions", shell]));
+        assert!(commands.iter().all(|command| script.contains(command)), "{shell}");
+    }
+    let page = out(&lakeward(dir.path(), &["man"])).replace("\\-", "-");
+    assert!(commands.iter().all(|command| page.contains(&format!("lakeward-{command}(1)"))), "{page}");
+    assert!(help.contains("Exit codes:") && page.contains("70  BUG"), "{page}");
+    let output = lakeward(dir.path(), &["man", "--to", "pages"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    for command in commands.iter().filter(|command| **command != "help") {
+        assert!(dir.path().join(format!("pages/lakeward-{command}.1")).exists(), "{command}");
+    }
+}
+
+#[test]
+fn bash_takes_the_completions() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("lakeward.bash");
+    std::fs::write(&script, out(&lakeward(dir.path(), &["completions", "bash"]))).unwrap();
+    let ask = "source lakeward.bash && COMP_WORDS=(lakeward led) COMP_CWORD=1 && _lakeward lakeward led lakeward \
+               && echo \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash").args(["-c", ask]).current_dir(dir.path()).output().unwrap();
+    assert_eq!(out(&output).trim(), "ledger", "{}", err(&output));
+}
+
+#[test]
 fn an_unknown_pipeline_is_a_usage_error_that_lists_the_known_ones() {
     let dir = tempfile::tempdir().unwrap();
     for command in ["validate", "run", "generate"] {

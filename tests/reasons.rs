@@ -49,7 +49,8 @@ fn words_in(text: &str, found: &mut BTreeSet<String>) {
     for (at, _) in text.match_indices('"') {
         let Some((literal, _)) = text[at + 1..].split_once('"') else { continue };
         let before = text[..at].trim_end();
-        let names = ["Exit::refused(", "Exit::stopped(", "code:", "reason:", "UNFINISHED: &str ="];
+        let names =
+            ["Exit::refused(", "Exit::stopped(", "code:", "reason:", "UNFINISHED: &str =", "INCOMPLETE: &str ="];
         let whole = names.iter().any(|name| before.ends_with(name)) || is_answer_of_code(text, at);
         let word = if whole { literal } else { literal.split_once(": ").map_or("", |(word, _)| word) };
         if is_word(word) && !WORDLESS.contains(&word) {

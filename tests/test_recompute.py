@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from recomputation.amazon_sales import amazon_sales
 from recomputation.decode import NotAnObject, decode, json_object
-from recomputation.engine import BEFORE_ALL_TIME, Engine, Record, Sink
+from recomputation.engine import BEFORE_ALL_TIME, MINUTES_KEPT, Engine, Record, Sink, late_minutes
 from recomputation.feed import Check, Feed, Field, Kpi, Measure, Rejected
 from recomputation.lake import Folder
 from recomputation.layers import bronze_line, moment
 from recomputation.marts import open_mart, plain
-from recomputation.verify import SYSTEM, verify
+from recomputation.verify import LATE, SYSTEM, verify
 
 MINUTE_MS = 60_000
 START_MS = 1_700_000_040_000
@@ -72,7 +72,7 @@ class Written(Sink):
     """Keeps everything that a right program would write."""
 
     def __init__(self):
-        self.lines, self.rows, self.rejects = [], [], []
+        self.lines, self.rows, self.rejects, self.late_rows = [], [], [], []
 
     def bronze(self, record):
         coordinates, rest = bronze_line("amazon-sales", record)
@@ -87,6 +87,9 @@ class Written(Sink):
         system = dict(zip(SYSTEM, ["amazon-sales", record.partition, record.offset, record.timestamp * 1000, 0]))
         self.rows.append({**row, **system, "processing_timestamp": 5})
 
+    def late(self, record, row, missed):
+        self.late_rows.append({**self.rows[-1], **dict(zip(LATE, missed))})
+
     def quarantine(self, record, reason, name):
         self.rejects.append({
             "topic": "amazon-sales", "partition": record.partition, "offset": record.offset, "kafka_incarnation": 0,
@@ -100,11 +103,17 @@ def sinks(tmp_path):
     return Sinks(tmp_path)
 
 
+def feed_with_late_table():
+    feed = amazon_sales()
+    feed.kpis[0].late_path, feed.kpis[0].late_table = "late/minute", "minute_late"
+    return feed
+
+
 class Sinks:
     def __init__(self, folder):
         self.lake, self.mart = folder / "lake", folder / "mart.db"
         self.topic = FakeTopic(records())
-        self.feed, self.written = amazon_sales(), Written()
+        self.feed, self.written = feed_with_late_table(), Written()
         self.engine = Engine(self.feed, sink=self.written)
         self.entries, self.live = [], {}
         self._log()
@@ -113,7 +122,7 @@ class Sinks:
         self.write_log()
 
     def verify(self):
-        return verify(amazon_sales(), self.topic, Folder(self.lake), open_mart(f"sqlite://{self.mart}"))
+        return verify(feed_with_late_table(), self.topic, Folder(self.lake), open_mart(f"sqlite://{self.mart}"))
 
     def _log(self):
         watermarks, g = {0: BEFORE_ALL_TIME, 1: BEFORE_ALL_TIME}, BEFORE_ALL_TIME
@@ -126,7 +135,7 @@ class Sinks:
                 watermarks[p] = self.engine.partitions[p].watermark
                 partitions[str(p)] = {
                     "incarnation": 0, "from": start, "to": to, "watermark": watermarks[p],
-                    "counters": self._counters(counts)}
+                    "counters": self._counters(counts), "late_minutes": late_minutes(counts)}
             g = max(g, min(watermarks.values()))
             self.entries.append({
                 "version": version, "log_id": "l", "kind": "epoch", "definition": "d", "partitions": partitions, "g": g})
@@ -160,6 +169,7 @@ class Sinks:
         rejects = [json.dumps(reject).encode() + b"\n" for reject in self.written.rejects]
         self.put("quarantine/amazon_sales/part-1.json", b"".join(rejects))
         self._silver()
+        self.table(LATE_ROWS, self.written.late_rows, self._late_columns())
         for kpi in self.feed.kpis:
             closed, _ = self.engine.closed_and_open(kpi, self.g)
             if closed:
@@ -174,6 +184,9 @@ class Sinks:
         for (year, month), rows in leaves.items():
             self.table(f"silver/amazon_sales/year={year}/month={month}/part-1.parquet", rows, columns)
 
+    def _late_columns(self):
+        return [*self.feed.silver_columns(), "processing_timestamp", *SYSTEM, *LATE]
+
     def put(self, path, body):
         (self.lake / path).parent.mkdir(parents=True, exist_ok=True)
         (self.lake / path).write_bytes(body)
@@ -186,7 +199,7 @@ class Sinks:
         self.put(path, out.getvalue().to_pybytes())
 
     def _array(self, name, values):
-        kind = self.feed.types.get(name)
+        kind = "timestamp" if name == "watermark" else self.feed.types.get(name)
         if kind and kind.startswith("timestamp"):
             return pa.array(values, pa.int64()).cast(pa.timestamp("us", "UTC"))
         if kind and kind.startswith("decimal"):
@@ -194,13 +207,14 @@ class Sinks:
             return pa.array([None if v is None else Decimal(v) for v in values], pa.decimal128(int(precision), int(scale)))
         if kind and kind.startswith("date32"):
             return pa.array(values, pa.int32()).cast(pa.date32())
-        if name in ("kafka_partition", "kafka_incarnation", "Quarter", "DayOfWeek", "revision", "day"):
+        if name in ("year", "month", "kafka_partition", "kafka_incarnation", "Quarter", "DayOfWeek", "revision", "day"):
             return pa.array(values, pa.int32())
         return pa.array(values, getattr(pa, kind)() if kind else None if any(v is not None for v in values) else pa.string())
 
     def _mart(self):
         with sqlite3.connect(self.mart) as mart:
             self._mart_table(mart, "orders_live", self.feed.rows_columns, self.written.rows)
+            self._mart_table(mart, "minute_late", self._late_columns(), self.written.late_rows)
             for kpi in self.feed.kpis:
                 closed, still_open = self.engine.closed_and_open(kpi, self.g)
                 rows = [{**row, "is_final": 1} for row in closed] + [{**row, "is_final": 0} for row in still_open]
@@ -235,6 +249,7 @@ class Sinks:
 BRONZE = "bronze/amazon_sales/part-1.json"
 QUARANTINE = "quarantine/amazon_sales/part-1.json"
 SILVER = "silver/amazon_sales/year=2023/month=1/part-1.parquet"
+LATE_ROWS = "late/minute/part-1.parquet"
 GOLD = "gold/amazon_sales_aggregated/part-1.parquet"
 
 
@@ -256,6 +271,14 @@ def cents_more(name):
     return edit
 
 
+def a_second_more(name):
+    def edit(table):
+        place = table.schema.get_field_index(name)
+        later = [value + datetime.timedelta(seconds=1) for value in table.column(name).to_pylist()]
+        return table.set_column(place, name, pa.array(later, table.column(name).type))
+    return edit
+
+
 def row_twice(table):
     return pa.concat_tables([table, table.slice(0, 1)])
 
@@ -263,6 +286,11 @@ def row_twice(table):
 def lossy(table):
     place = table.schema.get_field_index("TotalAmount")
     return table.set_column(place, "TotalAmount", table.column("TotalAmount").cast(pa.float64()))
+
+
+def late_elsewhere(entry):
+    [(minute, rows)] = entry["partitions"]["0"]["late_minutes"]["kpi_1min"].items()
+    entry["partitions"]["0"]["late_minutes"]["kpi_1min"] = {str(int(minute) + 60_000_000): rows}
 
 
 def relabel(entry):
@@ -304,6 +332,15 @@ def test_the_fixture_has_what_the_checks_are_about(sinks):
     ("gold kpi_1min", lambda s: s.change_table(GOLD, lambda table: table.slice(1))),
     ("gold kpi_1min", lambda s: s.change_table(GOLD, row_twice)),
     ("gold kpi_1min", lambda s: s.change_table(GOLD, cents_more("TotalNetRevenue"))),
+    ("late kpi_1min", lambda s: s.change_table(LATE_ROWS, lambda table: table.slice(1))),
+    ("late kpi_1min", lambda s: s.change_table(LATE_ROWS, row_twice)),
+    ("late kpi_1min", lambda s: s.change_table(LATE_ROWS, cents_more("Revenue"))),
+    ("late kpi_1min", lambda s: s.change_table(LATE_ROWS, a_second_more("watermark"))),
+    ("late kpi_1min", lambda s: s.change_table(LATE_ROWS, a_second_more("window_start"))),
+    ("late kpi_1min files", lambda s: (s.lake / LATE_ROWS).unlink()),
+    ("mart minute_late", lambda s: s.sql("delete from minute_late_raw")),
+    ("mart minute_late", lambda s: s.sql("insert into minute_late_raw select * from minute_late_raw")),
+    ("mart minute_late", lambda s: s.sql("update minute_late_raw set watermark = watermark + 1")),
     ("mart orders_live", lambda s: s.sql("delete from orders_live_raw where kafka_offset = 3")),
     ("mart orders_live", lambda s: s.sql("insert into orders_live_raw select * from orders_live_raw limit 1")),
     ("mart orders_live", lambda s: s.sql("update orders_live_raw set netrevenue = netrevenue + 1 where kafka_offset = 4")),
@@ -311,6 +348,7 @@ def test_the_fixture_has_what_the_checks_are_about(sinks):
     ("mart kpi_1min", lambda s: s.sql("update kpi_1min_raw set uniquecustomers = uniquecustomers + 1")),
     ("mart kpi_daily", lambda s: s.sql("delete from kpi_daily_raw")),
     ("log and ledger", lambda s: (relabel(s.entries[1]), s.write_log())),
+    ("log and ledger", lambda s: (late_elsewhere(s.entries[2]), s.write_log())),
     ("log and ledger", lambda s: (s.entries[2].update(g=s.entries[2]["g"] + 1), s.write_log())),
 ])
 def test_damage_is_found_in_its_sink(sinks, sink, damage):
@@ -325,6 +363,12 @@ def test_a_floor_in_the_log_makes_later_records_late(sinks):
     floored.raise_floor(0, (START_MS + 60 * MINUTE_MS) * 1000)
     assert sum((plain_run.take(record) for record in rows), Counter())["late kpi_1min"] == 0
     assert sum((floored.take(record) for record in rows), Counter())["late kpi_1min"] == 2
+
+
+def test_the_newest_minutes_of_late_rows_are_kept():
+    counts = Counter({f"minute k {minute * 60_000_000}": 2 for minute in range(-1, MINUTES_KEPT)} | {"minute other 0": 1})
+    told = late_minutes(counts)
+    assert list(told["k"])[0] == "0" and len(told["k"]) == MINUTES_KEPT and told["other"] == {"0": 1}
 
 
 @pytest.mark.parametrize("minutes, result", [

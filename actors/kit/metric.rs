@@ -1,7 +1,8 @@
 //! The names of all metrics, once. Labels are the pipeline, the kind of actor and a numeric index; key values never
-//! become labels.
+//! become labels. `docs/METRICS.md` says of each which question it answers.
 
-/// A metric: `lakeward_<noun>_<unit>[_total]`.
+/// A metric: `lakeward_<noun>_<unit>[_total]`. What every process has goes by the names that Prometheus' own clients give
+/// it, without ours in front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// Messages waiting in front of an actor.
@@ -26,11 +27,17 @@ pub enum Metric {
     PartitionLagSeconds,
     /// The watermark of a partition, seconds since 1970.
     PartitionWatermarkSeconds,
+    /// The next offset that a partition reads.
+    PartitionPosition,
+    /// A partition's end in Kafka: the next offset that a producer gets.
+    PartitionEnd,
     /// Records by what became of them: the ledger.
     RowsTotal,
+    /// Quarantined records by reason.
+    QuarantinedTotal,
     /// Late rows, per KPI.
     LateRowsTotal,
-    /// Open windows, per KPI.
+    /// Open windows of all KPIs.
     OpenWindows,
     /// Bytes of state in memory.
     StateBytes,
@@ -40,6 +47,14 @@ pub enum Metric {
     CommitOutcomesTotal,
     /// The newest committed version.
     LogHead,
+    /// Rows or lines committed to a layer.
+    LayerRowsTotal,
+    /// Bytes committed to a layer.
+    LayerBytesTotal,
+    /// Files committed to a layer.
+    LayerFilesTotal,
+    /// Bytes free for us on the lake's file system, where that can be asked.
+    LakeFreeBytes,
     /// How many versions a follower is behind the head.
     FollowerLagVersions,
     /// Seconds since the newest data visible in a sink.
@@ -56,11 +71,19 @@ pub enum Metric {
     GenerationsTotal,
     /// 1 if this process owns the pipeline.
     Owner,
+    /// 1, with the program's version.
+    BuildInfo,
+    /// When the process started, seconds since 1970.
+    ProcessStartTimeSeconds,
+    /// Processor time that the process has used.
+    ProcessCpuSecondsTotal,
+    /// Memory of the process that is in use.
+    ProcessResidentMemoryBytes,
 }
 
 impl Metric {
     /// All of them, for registering and for the documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 37] = [
         Self::ActorQueueDepth,
         Self::ActorQueuePeak,
         Self::ActorCreditsFree,
@@ -72,13 +95,20 @@ impl Metric {
         Self::PartitionLagRecords,
         Self::PartitionLagSeconds,
         Self::PartitionWatermarkSeconds,
+        Self::PartitionPosition,
+        Self::PartitionEnd,
         Self::RowsTotal,
+        Self::QuarantinedTotal,
         Self::LateRowsTotal,
         Self::OpenWindows,
         Self::StateBytes,
         Self::EpochDurationSeconds,
         Self::CommitOutcomesTotal,
         Self::LogHead,
+        Self::LayerRowsTotal,
+        Self::LayerBytesTotal,
+        Self::LayerFilesTotal,
+        Self::LakeFreeBytes,
         Self::FollowerLagVersions,
         Self::SinkFreshnessSeconds,
         Self::RetriesTotal,
@@ -87,6 +117,10 @@ impl Metric {
         Self::RemovedTotal,
         Self::GenerationsTotal,
         Self::Owner,
+        Self::BuildInfo,
+        Self::ProcessStartTimeSeconds,
+        Self::ProcessCpuSecondsTotal,
+        Self::ProcessResidentMemoryBytes,
     ];
 
     /// The exposed name.
@@ -99,6 +133,16 @@ impl Metric {
     #[must_use]
     pub fn help(self) -> &'static str {
         self.described().1
+    }
+
+    /// What Prometheus calls its type.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::EpochDurationSeconds => "histogram",
+            _ if self.name().ends_with("_total") => "counter",
+            _ => "gauge",
+        }
     }
 
     fn described(self) -> (&'static str, &'static str) {
@@ -118,13 +162,20 @@ impl Metric {
             Self::PartitionWatermarkSeconds => {
                 ("lakeward_partition_watermark_seconds", "watermark, seconds since 1970")
             }
+            Self::PartitionPosition => ("lakeward_partition_position", "next offset to read"),
+            Self::PartitionEnd => ("lakeward_partition_end", "end offset in Kafka"),
             Self::RowsTotal => ("lakeward_rows_total", "records by what became of them"),
+            Self::QuarantinedTotal => ("lakeward_quarantined_total", "quarantined records by reason"),
             Self::LateRowsTotal => ("lakeward_late_rows_total", "rows too late for their window, per KPI"),
-            Self::OpenWindows => ("lakeward_open_windows", "open (window, key) pairs, per KPI"),
+            Self::OpenWindows => ("lakeward_open_windows", "open (window, key) pairs of all KPIs"),
             Self::StateBytes => ("lakeward_state_bytes", "estimated bytes of state in memory"),
             Self::EpochDurationSeconds => ("lakeward_epoch_duration_seconds", "seconds from cut to commit"),
             Self::CommitOutcomesTotal => ("lakeward_commit_outcomes_total", "creates of entries by outcome"),
             Self::LogHead => ("lakeward_log_head", "newest committed version"),
+            Self::LayerRowsTotal => ("lakeward_layer_rows_total", "rows or lines committed to a layer"),
+            Self::LayerBytesTotal => ("lakeward_layer_bytes_total", "bytes of files committed to a layer"),
+            Self::LayerFilesTotal => ("lakeward_layer_files_total", "files committed to a layer"),
+            Self::LakeFreeBytes => ("lakeward_lake_free_bytes", "bytes free on the lake's disk; local lakes only"),
             Self::FollowerLagVersions => ("lakeward_follower_lag_versions", "versions behind the head"),
             Self::SinkFreshnessSeconds => ("lakeward_sink_freshness_seconds", "age of the newest data in the sink"),
             Self::RetriesTotal => ("lakeward_retries_total", "retries by what failed"),
@@ -137,6 +188,10 @@ impl Metric {
             }
             Self::GenerationsTotal => ("lakeward_generations_total", "generations started"),
             Self::Owner => ("lakeward_owner", "1 if this process owns the pipeline"),
+            Self::BuildInfo => ("lakeward_build_info", "1, with the program's version"),
+            Self::ProcessStartTimeSeconds => ("process_start_time_seconds", "start of the process, seconds since 1970"),
+            Self::ProcessCpuSecondsTotal => ("process_cpu_seconds_total", "processor time used, whole seconds"),
+            Self::ProcessResidentMemoryBytes => ("process_resident_memory_bytes", "resident memory"),
         }
     }
 }

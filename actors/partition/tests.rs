@@ -17,6 +17,7 @@ struct Bench {
     rejects: Heard<LayerMsg>,
     rows: Heard<LayerMsg>,
     row_mart: Heard<RowsMsg>,
+    late: Heard<LayerMsg>,
     registry: Heard<RegistryMsg>,
     commit: Heard<CommitMsg>,
     board: Board,
@@ -27,10 +28,12 @@ struct Bench {
 fn bench(position: i64, until: Option<i64>) -> Bench {
     let (records, rejects, rows) = (listener(), listener(), listener());
     let (row_mart, registry, commit) = (listener(), listener(), listener());
+    let late = listener();
     let edges = PartitionEdges {
         records: Some(records.0.edge(2)),
         rejects: Some(rejects.0.edge(2)),
         rows: Some(rows.0.edge(2)),
+        late: BTreeMap::from([(0, late.0.edge(2))]),
         row_mart: Some(row_mart.0.edge(8)),
         registry: registry.0.edge(4),
         commit: commit.0.edge(8),
@@ -43,6 +46,7 @@ fn bench(position: i64, until: Option<i64>) -> Bench {
         records: records.1,
         rejects: rejects.1,
         rows: rows.1,
+        late: late.1,
         row_mart: row_mart.1,
         registry: registry.1,
         commit: commit.1,
@@ -134,6 +138,22 @@ fn a_batch_fans_out_to_every_edge_and_the_barrier_lies_between_the_same_two_batc
         assert_eq!((epoch, facts.to, facts.watermark), (FIRST, 2, Some(EventTime(MINUTE))));
         assert_eq!((facts.counters.records, facts.counters.kept, facts.counters.quarantined), (2, 1, 1));
         assert_eq!(bench.board.totals().records, 4);
+    });
+}
+
+#[test]
+fn late_rows_go_to_the_layer_of_their_kpi_too_and_its_barrier_lies_where_the_others_do() {
+    on_a_paused_clock(async {
+        let bench = bench(0, None);
+        bench.batch(records(0, 0, &[1, 5, 2])).await;
+        bench.batch(records(0, 3, &[6])).await;
+        bench.cut(FIRST, None).await;
+        bench.batch(records(0, 4, &[7, 1])).await;
+        assert_eq!(appends(&bench.late), "0:0-3 0|3 1:4-6 ");
+        assert_eq!(appends(&bench.rows), "0:0-3 0:3-4 0|3 1:4-6 ");
+        let (_, facts) = bench.facts().pop().unwrap();
+        assert_eq!(facts.counters.late.get("per_minute"), Some(&1));
+        assert_eq!(facts.late_minutes.of("per_minute").collect::<Vec<_>>(), [(EventTime(2 * MINUTE), 1)]);
     });
 }
 

@@ -53,6 +53,7 @@ pub async fn fill_until(
     }
     let openings = link.openings();
     link.fill(&fold).await?;
+    link.apply_replayed(&fold).await?;
     if let Some(boundary) = fold.rows_boundary {
         link.delete_rows_below(boundary).await?;
     }

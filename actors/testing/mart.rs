@@ -103,6 +103,9 @@ fn specs() -> BTreeMap<String, LayerSpec> {
         Encoding::Parquet if layer.name == "silver" => {
             LayerSpec::Parquet(ParquetSpec::new(pipeline.rows_schema(), Vec::new()))
         }
+        Encoding::Parquet if layer.name == "late/per_minute" => {
+            LayerSpec::Parquet(ParquetSpec::new(pipeline.late_schema(), Vec::new()))
+        }
         Encoding::Parquet => {
             let schema = Arc::new(arrow::datatypes::Schema::new(gold.clone()));
             LayerSpec::Parquet(ParquetSpec::new(schema, Vec::new()))
@@ -120,11 +123,15 @@ impl MartBench {
     /// Commits the next epoch: one file of each batch's rows, and of the windows that it closes. The head moves.
     pub async fn commit(&mut self, batches: &[RawBatch]) {
         let mut draft = Draft::empty(EntryKind::Epoch);
-        let mut silver = Vec::new();
+        let (mut silver, mut too_late) = (Vec::new(), Vec::new());
         for batch in batches {
             let p = batch.partition;
             let mut fresh = PartitionStep::new(&pipeline(), "things", 0, p, self.start(p));
-            let rows = fresh.step(batch, WALL).unwrap().rows.unwrap();
+            let out = fresh.step(batch, WALL).unwrap();
+            let rows = out.rows.unwrap();
+            for late in out.late {
+                too_late.extend(self.staged("late/per_minute", p, batch.range, late.rows).await);
+            }
             self.windows.apply(self.epoch, fresh.take_increments().remove(0)).unwrap();
             let watermark = Some(fresh.barrier(None).watermark);
             draft.barriers.insert(p, BarrierFacts { to: batch.range.to, watermark, ..BarrierFacts::default() });
@@ -141,6 +148,7 @@ impl MartBench {
             }
         }
         draft.staged.insert("silver".to_owned(), ("rows".to_owned(), silver));
+        draft.staged.insert("late/per_minute".to_owned(), ("late".to_owned(), too_late));
         draft.staged.insert("gold/per_minute".to_owned(), ("gold".to_owned(), gold));
         self.append(&draft).await;
     }
@@ -210,6 +218,16 @@ impl MartBench {
     pub fn table(&self) -> Vec<(i32, i64)> {
         let sql = "SELECT kafka_partition, kafka_offset FROM things ORDER BY 1, 2";
         self.read(sql, |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Offsets of the late rows in the table, in order.
+    pub fn late(&self) -> Vec<i64> {
+        self.read("SELECT kafka_offset FROM too_late ORDER BY 1", |row| row.get(0))
+    }
+
+    /// Waits until the table of late rows holds exactly these offsets.
+    pub async fn until_late(&self, expected: &[i64]) {
+        until_same(expected, || self.late()).await;
     }
 
     /// Window, count and finality of the KPI's rows, in order.

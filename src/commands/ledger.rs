@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::inspect::inspect;
 use super::ledger_files::{Read, read_files};
+use super::ledger_late::{self, late_rows};
 use crate::config::Config;
 use crate::exit::Exit;
 
@@ -43,7 +44,7 @@ fn accounts(pipeline: &Pipeline, fold: &Fold) -> Vec<Account> {
         layer: layer.name.clone(),
         files: fold.layer_files(&layer.name).count(),
         rows: fold.layer_files(&layer.name).map(|f| f.staged.rows).sum(),
-        due: total.due_in(&layer.holds),
+        due: total.due_in(pipeline, &layer.holds),
     };
     pipeline.layers.iter().map(account).collect()
 }
@@ -60,6 +61,7 @@ fn open_accounts(pipeline: &Pipeline, fold: &Fold) -> Vec<String> {
             open.push(format!("{whose}: reasons and checks don't add up to what was quarantined and filtered"));
         }
     }
+    open.extend(late_rows(fold).iter().filter_map(ledger_late::Late::open));
     for Account { layer, rows, due, .. } in accounts(pipeline, fold) {
         if let Some(due) = due.filter(|due| *due != rows) {
             open.push(format!("the files of {layer} hold {rows} rows by their entries, the ledger says {due}"));
@@ -85,14 +87,25 @@ fn all(fold: &Fold) -> Counters {
 fn to_text(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&Read>, open: &[String]) -> String {
     use std::fmt::Write;
     let mut out = String::new();
-    let head =
-        ["partition", "offsets", "read", "kept", "filtered", "duplicate", "quarantined", "tombstones", "balance"];
-    let mut rows: Vec<[String; 9]> = vec![head.map(str::to_owned)];
+    let head = [
+        "partition",
+        "offsets",
+        "read",
+        "replayed",
+        "kept",
+        "filtered",
+        "duplicate",
+        "quarantined",
+        "tombstones",
+        "balance",
+    ];
+    let mut rows: Vec<[String; 10]> = vec![head.map(str::to_owned)];
     let row = |name: String, offsets: String, c: &Counters| {
         let balance = if c.is_balanced() { "closed".to_owned() } else { format!("open by {}", c.balance()) };
-        let counts = [c.records, c.kept, c.filtered, c.duplicate, c.quarantined, c.tombstones].map(|n| n.to_string());
-        let [read, kept, filtered, duplicate, quarantined, tombstones] = counts;
-        [name, offsets, read, kept, filtered, duplicate, quarantined, tombstones, balance]
+        let counts = [c.records, c.replayed, c.kept, c.filtered, c.duplicate, c.quarantined, c.tombstones]
+            .map(|n| n.to_string());
+        let [read, replayed, kept, filtered, duplicate, quarantined, tombstones] = counts;
+        [name, offsets, read, replayed, kept, filtered, duplicate, quarantined, tombstones, balance]
     };
     for ((partition, incarnation), held) in &fold.past_incarnations {
         rows.push(row(
@@ -109,9 +122,7 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&R
     crate::text::table(&mut out, &rows);
     out.push('\n');
     layers_to_text(&mut out, layers, read);
-    for (kpi, late) in &total.late {
-        let _ = writeln!(out, "late for {kpi}: {late} (kept in the lake, not counted in the closed window)");
-    }
+    ledger_late::to_text(&mut out, &late_rows(fold));
     for (kpi, n) in &total.before_first {
         let _ = writeln!(out, "before the first window of {kpi}: {n}");
     }
@@ -173,7 +184,8 @@ fn to_json(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&R
         .collect();
     json!({
         "pipeline": pipeline.name, "version": fold.version, "closed": open.is_empty(), "open": open,
-        "partitions": partitions, "layers": layers, "total": all(fold),
+        "partitions": partitions, "layers": layers, "late": ledger_late::to_json(&late_rows(fold)),
+        "total": all(fold),
     })
 }
 
@@ -181,7 +193,8 @@ fn to_json(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&R
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use lakeward_core::ids::Version;
+    use lakeward_core::ids::{EventTime, Version};
+    use lakeward_core::late::LateMinutes;
     use lakeward_core::log::{
         Author, BarrierFacts, Draft, EntryKind, Member, NewPartition, StagedFile, render, render_first,
     };
@@ -222,19 +235,24 @@ mod tests {
 
     /// What is open in a log of one epoch with these counters and rows in bronze, silver and quarantine.
     fn open(counters: Counters, rows: [u64; 3]) -> Vec<String> {
+        let (pipeline, fold) = begun(counters, LateMinutes::default(), rows);
+        open_accounts(&pipeline, &fold)
+    }
+
+    fn begun(counters: Counters, late_minutes: LateMinutes, rows: [u64; 3]) -> (Pipeline, Fold) {
         let text = "name = \"p\"\nsource.topic = \"t\"\nfields = { id = \"string!\" }\nbronze = {}\nsilver = {}\n";
         let pipeline = Pipeline::parse(text, "p").unwrap();
         let mut claim = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
         claim.new_partitions.insert(0, NewPartition { incarnation: 0, topic_id: None, start: 0 });
         let mut fold = Fold::first(&render_first("log", &claim, &author()), "h".to_owned()).unwrap();
         let mut epoch = Draft::empty(EntryKind::Epoch);
-        epoch.barriers.insert(0, BarrierFacts { to: 10, counters, ..BarrierFacts::default() });
+        epoch.barriers.insert(0, BarrierFacts { to: 10, counters, late_minutes, ..BarrierFacts::default() });
         for (layer, rows) in ["bronze", "silver", "quarantine"].into_iter().zip(rows) {
             epoch.staged.insert(layer.to_owned(), (layer.to_owned(), vec![staged(rows)]));
         }
         let entry = render(&fold, &epoch, &author());
         fold.apply(&entry, "h".to_owned()).unwrap();
-        open_accounts(&pipeline, &fold)
+        (pipeline, fold)
     }
 
     #[test]
@@ -250,5 +268,33 @@ mod tests {
         assert_eq!(off, ["partition 0 of incarnation 0 is off by 1"]);
         let unexplained = open(Counters { filtered_by_check: Default::default(), ..counters() }, [9, 6, 2]);
         assert!(unexplained[0].contains("don't add up"), "{unexplained:?}");
+    }
+
+    fn late(minutes: &[i64]) -> LateMinutes {
+        let mut late = LateMinutes::default();
+        minutes.iter().for_each(|minute| late.count("k", EventTime(minute * 60_000_000 + 1)));
+        late
+    }
+
+    #[test]
+    fn late_rows_are_told_by_minute_and_what_lies_further_back_in_one_number() {
+        let counters = Counters { late: [("k".to_owned(), 5)].into(), ..counters() };
+        let (pipeline, fold) = begun(counters.clone(), late(&[1, 3, 3]), [9, 6, 2]);
+        let text = to_text(&pipeline, &fold, &[], None, &[]);
+        let told: Vec<_> =
+            text.lines().skip_while(|line| !line.starts_with("late for k: 5 ")).skip(2).take(3).collect();
+        assert_eq!(
+            told,
+            [
+                "  1970-01-01T00:03:00.000Z          0          2",
+                "  1970-01-01T00:01:00.000Z          0          1",
+                "  earlier: 2",
+            ]
+        );
+        let told = &to_json(&pipeline, &fold, &[], None, &[])["late"][0];
+        assert_eq!((&told["rows"], &told["earlier"], &told["minutes"][1]["rows"]), (&json!(5), &json!(2), &json!(2)));
+        let (pipeline, fold) = begun(counters, late(&[1; 6]), [9, 6, 2]);
+        let open = open_accounts(&pipeline, &fold);
+        assert_eq!(open, ["partition 0 of incarnation 0: 6 late rows of k in minutes, 5 in all"]);
     }
 }

@@ -87,7 +87,7 @@ fn open_by_partition(seen: &Inspected, layer: &Layer, found: &BTreeMap<(i32, i32
         return Vec::new();
     }
     let open = |((partition, incarnation), held): ((i32, i32), &PartitionFold)| {
-        let due = held.total.due_in(&layer.holds)?;
+        let due = held.total.due_in(&seen.pipeline, &layer.holds)?;
         let rows = found.get(&(incarnation, partition)).copied().unwrap_or(0);
         let whose = format!("partition {partition} of incarnation {incarnation}");
         (rows != due)

@@ -1,6 +1,6 @@
 //! `lakeward quarantine`: what was refused, counted by reason or record by record.
 //!
-//! Reads the committed files through the log, one after the other, also while the pipeline runs. What a record holds
+//! Reads the committed files through the log, piece by piece, also while the pipeline runs. What a record holds
 //! comes from anybody, so no control character of it reaches a terminal.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +18,7 @@ use super::inspect::{Inspected, inspect};
 use crate::cli::{QuarantineCommand, QuarantineFilter};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::replay::{Refusals, lines};
 use crate::text::{table, timestamp};
 
 /// Bytes of a payload that people are shown.
@@ -52,7 +53,7 @@ pub async fn quarantine(config: &Config, command: &QuarantineCommand) -> Result<
             let seen = inspect(config, &filter.pipeline).await?;
             let mut newest = VecDeque::new();
             each(&seen, filter, |refused, line| {
-                newest.push_back(if filter.json { line.to_owned() } else { shown(refused) });
+                newest.push_back(if filter.json { harmless(line) } else { shown(refused) });
                 if newest.len() > *n {
                     newest.pop_front();
                 }
@@ -60,18 +61,16 @@ pub async fn quarantine(config: &Config, command: &QuarantineCommand) -> Result<
             .await?;
             newest.iter().for_each(|text| crate::text::say!("{text}"));
         }
+        QuarantineCommand::Replay { filter, yes } => super::replay::replay(config, filter, *yes).await?,
     }
     Ok(())
 }
 
 /// Calls `take` with every record that passes the filter and its line, file by file in the order of the log.
 async fn each(seen: &Inspected, filter: &QuarantineFilter, mut take: impl FnMut(&Refused, &str)) -> Result<(), Exit> {
-    let layer = seen.pipeline.layers.iter().find(|layer| matches!(layer.holds, Holds::Rejects));
-    let layer = layer.ok_or_else(|| Exit::failed(format!("pipeline {} has no quarantine", seen.pipeline.name)))?;
-    for file in seen.fold.layer_files(&layer.name) {
-        let bytes = read(seen.log.lake(), file).await?;
-        let text = String::from_utf8_lossy(bytes.as_ref());
-        for line in text.lines() {
+    let mut refusals = Refusals::new(seen.log.lake(), &seen.fold, &seen.pipeline);
+    while let Some((piece, file)) = refusals.more().await? {
+        for line in lines(&piece, file)? {
             let refused = serde_json::from_str::<Refused>(line)
                 .map_err(|e| Exit::failed(format!("{}: not a line of Quarantine: {e}", file.path)))?;
             if passes(filter, &refused) {
@@ -129,6 +128,11 @@ async fn read(lake: &Lake, file: &LiveFile) -> Result<impl AsRef<[u8]>, Exit> {
         }
     }
     Err(Exit::failed(format!("LAKE_DAMAGED: the log names {} and it is not there", file.path)))
+}
+
+/// Whether a line of Quarantine passes the filter.
+pub(super) fn passes_line(filter: &QuarantineFilter, line: &str) -> bool {
+    serde_json::from_str::<Refused>(line).is_ok_and(|refused| passes(filter, &refused))
 }
 
 fn passes(filter: &QuarantineFilter, refused: &Refused) -> bool {
@@ -255,15 +259,33 @@ fn readable(text: &str) -> String {
             let _ = write!(out, "… and {} bytes more", text.len() - at);
             break;
         }
-        let hides =
-            matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || hides {
+        if is_acted_on(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// A JSON text that says the same and has nothing in it that a terminal would act on: raw, such characters stand within
+/// strings only.
+fn harmless(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_acted_on(c) {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a terminal obeys the character, or it hides or turns others. All are below U+10000.
+fn is_acted_on(c: char) -> bool {
+    let hides = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    c.is_control() || hides
 }
 
 #[cfg(test)]
@@ -295,6 +317,9 @@ mod tests {
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         let long = readable(&"é".repeat(SHOWN));
         assert!(long.ends_with("… and 2000 bytes more"), "{long}");
+        let json = serde_json::to_string("\u{7f}\u{9b}\u{202e}é\u{1b}").unwrap();
+        assert_eq!(harmless(&json), r#""\u007f\u009b\u202eé\u001b""#);
+        assert_eq!(serde_json::from_str::<String>(&harmless(&json)).unwrap(), "\u{7f}\u{9b}\u{202e}é\u{1b}");
     }
 
     #[test]

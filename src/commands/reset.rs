@@ -1,6 +1,5 @@
 //! `lakeward reset`: says what would go, asks, and starts the pipeline over.
 
-use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use lakeward_connect::lake::Lake;
 use lakeward_core::log::Member;
 use serde::Serialize;
 
+use super::ask;
 use super::run::{kafka_config, open_mart, owner_times};
 use crate::builtin;
 use crate::cli::ResetArgs;
@@ -24,7 +24,7 @@ use crate::text::table;
 const ASK: Duration = Duration::from_secs(10);
 
 /// Kafka's group of the pipeline, whose offsets tell lag tools how far it has come.
-struct Group {
+pub(super) struct Group {
     admin: Arc<Admin>,
     name: String,
     topic: String,
@@ -33,7 +33,14 @@ struct Group {
 /// Ends the pipeline's log and clears what it had put into lake, mart and Kafka's group.
 pub async fn reset(config: &Config, args: &ResetArgs) -> Result<(), Exit> {
     let (reset, group) = prepare(config, &args.pipeline).await?;
-    let Some(subject) = reset.find().await? else {
+    let mut found = reset.find().await?;
+    if let Some(subject) = found.take_if(|subject| subject.rebuilt) {
+        // A rebuild had switched to the log that is to be reset; what it replaced is no more than in the way.
+        reset.check_mart(&subject).await?;
+        reset.clear_ended().await?;
+        found = reset.find().await?;
+    }
+    let Some(subject) = found else {
         let message =
             format!("there is nothing to reset: pipeline {} has no log in {}", reset.pipeline.name, reset.lake.store());
         return Err(Exit::failed(message));
@@ -41,7 +48,8 @@ pub async fn reset(config: &Config, args: &ResetArgs) -> Result<(), Exit> {
     reset.check_mart(&subject).await?;
     reset.refuse_while_running(&subject).await?;
     let survey = Survey::of(&reset, &subject, &group).await?;
-    let agreed = args.yes || (!args.json && ask(&survey)?);
+    let agreed = args.yes
+        || (!args.json && ask(&survey.pipeline, &format!("{}\nAll of this goes, for good. ", survey.to_text()))?);
     if agreed {
         reset.carry_out(subject).await?;
         group.forget().await;
@@ -53,7 +61,8 @@ pub async fn reset(config: &Config, args: &ResetArgs) -> Result<(), Exit> {
     Err(Exit::usage("nothing was removed; say --yes to go through with it".to_owned()))
 }
 
-async fn prepare(config: &Config, name: &str) -> Result<(Reset, Group), Exit> {
+/// What a reset or a rebuild of the pipeline works with.
+pub(super) async fn prepare(config: &Config, name: &str) -> Result<(Reset, Group), Exit> {
     let (pipeline, patience) = (builtin::load(name)?, config.start.patience);
     let url = config.lake_url().map_err(|e| Exit::usage(e.to_string()))?.clone();
     let open = || Lake::open(url.expose(), config.lake.hadoop_conf.as_deref());
@@ -196,15 +205,4 @@ impl Survey {
             crate::text::say_as_is(&self.to_text());
         }
     }
-}
-
-/// Whether a person at the terminal agrees; without a terminal nobody does.
-fn ask(survey: &Survey) -> Result<bool, Exit> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    eprint!("{}\nAll of this goes, for good. Type the pipeline's name to go on: ", survey.to_text());
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(|e| Exit::failed(e.to_string()))?;
-    Ok(answer.trim() == survey.pipeline)
 }

@@ -70,8 +70,9 @@ pub fn serve_runners(
     actix::spawn(server);
     for runner in runners {
         let (plan, clock) = (&runner.plan, clock.clone());
-        actix::spawn(observe::publish(plan.pipeline.name.clone(), plan.board.clone(), plan.gauges.clone(), clock));
+        actix::spawn(observe::publish(Arc::clone(&plan.pipeline), plan.board.clone(), plan.gauges.clone(), clock));
     }
+    actix::spawn(observe::publish_process(runners.first().map(|runner| runner.lake.clone())));
     Ok((listen, handle))
 }
 

@@ -58,7 +58,7 @@ pub async fn top(config: &Config, args: &TopArgs) -> Result<(), Exit> {
     let mut quit = quit();
     let screen = Screen::open();
     let mut tick = tokio::time::interval(EVERY);
-    let mut told = Ok(first);
+    let mut told: Result<Value, Exit> = Ok(first);
     loop {
         let (columns, lines) = size();
         screen.draw(&match &told {

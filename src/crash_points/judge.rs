@@ -13,7 +13,7 @@ use lakeward_core::log::Fold;
 use lakeward_core::pipeline::Pipeline;
 use lakeward_verify::{Subject, verify};
 
-use super::life::{NAME, RECORDS, record};
+use super::life::{NAME, RECORDS, is_late, record};
 use crate::layers::layer_spec;
 
 const MANY: u32 = 10_000;
@@ -32,7 +32,8 @@ pub async fn judge(memory: &Memory, mart: &Path, pipeline: &Pipeline, instalment
     lines(&lake, &fold, "quarantine", &expected.bad).await;
     assert_eq!(fold.g.0 / 1_000, expected.newest_ms, "G, with all floors raised");
     assert_eq!(gold(&lake, &fold, pipeline).await, expected.windows(true), "Gold");
-    silver(&lake, &fold, pipeline, &expected.kept).await;
+    rows_of("silver", &lake, &fold, pipeline, &expected.kept).await;
+    rows_of("late/per_minute", &lake, &fold, pipeline, &expected.late).await;
     marts(mart, pipeline, &expected).await;
     verified(&log, mart, pipeline).await;
     let staged = lake.list_recursive(&log.paths().staging_root()).await.unwrap();
@@ -55,6 +56,7 @@ async fn verified(log: &LogStore, mart: &Path, pipeline: &Pipeline) {
 struct Expected {
     kept: BTreeSet<At>,
     bad: BTreeSet<At>,
+    late: BTreeSet<At>,
     windows: Windows,
     newest_ms: i64,
 }
@@ -64,7 +66,8 @@ type Windows = BTreeMap<(i64, String), i64>;
 
 impl Expected {
     fn of(instalments: i64) -> Self {
-        let (mut kept, mut bad, mut windows, mut newest_ms) = (BTreeSet::new(), BTreeSet::new(), Windows::new(), 0);
+        let (mut kept, mut bad, mut late) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut windows, mut newest_ms) = (Windows::new(), 0);
         for (partition, count) in (0..).zip(RECORDS) {
             for offset in 0..count * instalments {
                 let (time, payload) = record(partition, offset);
@@ -74,11 +77,15 @@ impl Expected {
                 };
                 newest_ms = newest_ms.max(time);
                 kept.insert((i64::from(partition), offset));
+                if is_late(partition, offset) {
+                    late.insert((i64::from(partition), offset));
+                    continue;
+                }
                 let colour = value["colour"].as_str().unwrap().to_owned();
                 *windows.entry((time / 60_000, colour)).or_insert(0) += 1;
             }
         }
-        Self { kept, bad, windows, newest_ms }
+        Self { kept, bad, late, windows, newest_ms }
     }
 
     /// The windows that are closed, or those that are not.
@@ -96,6 +103,7 @@ fn counters(fold: &Fold, expected: &Expected) {
     assert_eq!(total(|c| c.records), kept + bad, "records read");
     assert_eq!(total(|c| c.kept), kept, "kept");
     assert_eq!(total(|c| c.quarantined), bad, "quarantined");
+    assert_eq!(total(|c| c.late.values().sum()), expected.late.len() as u64, "late");
 }
 
 /// I5: a file is visible if it is live in the log, and only then.
@@ -127,10 +135,10 @@ fn once(place: &str, mut found: Vec<At>, expected: &BTreeSet<At>) {
     assert_eq!(found, expected.iter().copied().collect::<Vec<_>>(), "records of {place}");
 }
 
-async fn silver(lake: &Lake, fold: &Fold, pipeline: &Pipeline, expected: &BTreeSet<At>) {
-    let layer = pipeline.layers.iter().find(|l| l.name == "silver").unwrap();
+async fn rows_of(name: &str, lake: &Lake, fold: &Fold, pipeline: &Pipeline, expected: &BTreeSet<At>) {
+    let layer = pipeline.layers.iter().find(|l| l.name == name).unwrap();
     let mut found = Vec::new();
-    for file in fold.layer_files("silver") {
+    for file in fold.layer_files(name) {
         for rows in read_rows(lake, &file.path, &file.staged.leaf, &layer_spec(pipeline, layer)).await.unwrap() {
             let partitions =
                 rows.column_by_name("kafka_partition").unwrap().as_primitive::<arrow::datatypes::Int32Type>();
@@ -138,7 +146,7 @@ async fn silver(lake: &Lake, fold: &Fold, pipeline: &Pipeline, expected: &BTreeS
             found.extend((0..rows.num_rows()).map(|row| (i64::from(partitions.value(row)), offsets.value(row))));
         }
     }
-    once("silver", found, expected);
+    once(name, found, expected);
 }
 
 /// Every window must be there once.
@@ -169,10 +177,12 @@ async fn marts(file: &Path, pipeline: &Pipeline, expected: &Expected) {
         let column = rows.columns.iter().position(|c| c.name == name).unwrap_or_else(|| panic!("no column {name}"));
         rows.rows[row][column].clone().unwrap_or_default()
     };
-    let rows = mart.newest(pipeline, "things", MANY).await.unwrap();
-    let number = |name: &str, row| text(&rows, name, row).parse::<i64>().unwrap();
-    let found = (0..rows.rows.len()).map(|row| (number("kafka_partition", row), number("kafka_offset", row))).collect();
-    once("the rows' table", found, &expected.kept);
+    for (table, expected) in [("things", &expected.kept), ("too_late", &expected.late)] {
+        let rows = mart.newest(pipeline, table, MANY).await.unwrap();
+        let number = |name: &str, row| text(&rows, name, row).parse::<i64>().unwrap();
+        let found = (0..rows.rows.len()).map(|row| (number("kafka_partition", row), number("kafka_offset", row)));
+        once(table, found.collect(), expected);
+    }
     let kpis = mart.newest(pipeline, "per_minute", MANY).await.unwrap();
     let (mut finals, mut live) = (Windows::new(), Windows::new());
     for row in 0..kpis.rows.len() {

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use super::judge;
 use super::point::{Plan as FaultPlan, Point};
 use crate::exit::Exit;
+use crate::rebuild::Rebuild;
 use crate::reset::Reset;
 use crate::run::Runner;
 use crate::topology::Plan;
@@ -73,6 +74,8 @@ const FEED: &str = r#"
     key = ["colour"]
     gold = { path = "gold" }
     mart = { table = "per_minute" }
+    late = "table"
+    late_table = { path = "late", table = "too_late" }
     [kpi.measures]
     things = "count(id)"
 "#;
@@ -128,6 +131,13 @@ pub enum End {
     Died,
     /// It ended itself.
     Exit(Exit),
+}
+
+/// A command that works on a log which nobody runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offline {
+    Reset,
+    Rebuild,
 }
 
 /// One lake, one mart, one topic.
@@ -191,6 +201,12 @@ impl World {
         self.instalments.fetch_add(instalments, Ordering::Relaxed);
     }
 
+    /// Sends one more instalment, which nobody has read yet; forks find it in their topic.
+    pub fn send_more(&self) {
+        self.more(1);
+        assert!(self.send_next());
+    }
+
     /// A world of its own that has come as far as this one; Kafka's topic is the same.
     pub fn fork(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -209,22 +225,27 @@ impl World {
         }
     }
 
-    /// How often each call is made by a reset without a fault.
-    pub fn reset_calls(&self) -> BTreeMap<Point, usize> {
+    /// How often each call is made by a command without a fault.
+    pub fn calls_of(&self, command: Offline) -> BTreeMap<Point, usize> {
         let connections = self.connect(&FaultPlan::none());
         let calls = Arc::clone(&connections.calls);
-        assert!(matches!(self.reset_by(connections, &FaultPlan::none()), End::Stopped));
+        assert!(matches!(self.command_by(command, connections, &FaultPlan::none()), End::Stopped));
         calls.lock().unwrap().clone()
     }
 
     /// A reset in which the plan's fault happens.
     pub fn reset(&self, plan: &FaultPlan) -> End {
-        self.reset_by(self.connect(plan), plan)
+        self.command_by(Offline::Reset, self.connect(plan), plan)
     }
 
-    fn reset_by(&self, mut connections: Connections, plan: &FaultPlan) -> End {
+    /// A rebuild in which the plan's fault happens.
+    pub fn rebuild(&self, plan: &FaultPlan) -> End {
+        self.command_by(Offline::Rebuild, self.connect(plan), plan)
+    }
+
+    fn command_by(&self, command: Offline, mut connections: Connections, plan: &FaultPlan) -> End {
         let end = in_a_system(async {
-            let life = self.reset_once(&connections.memory, &connections.faults);
+            let life = self.command_once(command, &connections.memory, &connections.faults);
             tokio::pin!(life);
             loop {
                 tokio::select! {
@@ -237,7 +258,7 @@ impl World {
                         connections.faults.deliver_late().await;
                     }
                     ended = &mut life => break ended.map_or_else(End::Exit, |()| End::Stopped),
-                    () = tokio::time::sleep(PATIENCE) => panic!("the reset hangs"),
+                    () = tokio::time::sleep(PATIENCE) => panic!("the {command:?} hangs"),
                 }
             }
         });
@@ -249,14 +270,29 @@ impl World {
         end
     }
 
-    async fn reset_once(&self, memory: &Memory, faults: &MartFaults) -> Result<(), Exit> {
+    async fn command_once(&self, command: Offline, memory: &Memory, faults: &MartFaults) -> Result<(), Exit> {
         let file = self.mart_file().display().to_string();
         let mart = MartTwin::open(&file, &MartOptions::default(), faults).await.map(Mart::Twin).unwrap();
         let reset = self.a_reset(Lake::of_memory(memory), Some(mart));
-        let Some(subject) = reset.find().await? else { return Err(Exit::failed("nothing".to_owned())) };
+        let Some(mut subject) = reset.find().await? else { return Err(Exit::failed("nothing".to_owned())) };
         reset.check_mart(&subject).await?;
+        if subject.rebuilt {
+            reset.clear_ended().await?;
+            if command == Offline::Rebuild {
+                return Ok(());
+            }
+            subject = reset.find().await?.ok_or_else(|| Exit::failed("nothing".to_owned()))?;
+        }
         reset.refuse_while_running(&subject).await?;
-        reset.carry_out(subject).await
+        match command {
+            Offline::Reset => reset.carry_out(subject).await,
+            Offline::Rebuild => {
+                let rebuild = Rebuild { reset, topic: self.topic.clone() };
+                let outcome = rebuild.carry_out(subject, &mut |_| {}).await?;
+                assert!(outcome.equal, "the same definition has decided otherwise");
+                Ok(())
+            }
+        }
     }
 
     fn a_reset(&self, lake: Lake, mart: Option<Mart>) -> Reset {
@@ -264,7 +300,7 @@ impl World {
         Reset { pipeline: self.pipeline(), lake, mart, times, member: Member::default(), clock: Clock::system() }
     }
 
-    /// Whether a reset has ended a log and not cleared it.
+    /// Whether a log has ended and is not cleared.
     pub fn reset_is_unfinished(&self) -> bool {
         let reset = self.a_reset(Lake::of_memory(&self.memory.next_life()), None);
         let subject = in_a_system(async { reset.find().await.unwrap() });
@@ -473,13 +509,16 @@ impl World {
         self.memory.paths().into_iter().filter(|path| path.split('/').nth(3) == Some("log")).collect()
     }
 
-    /// Whether the newest entry covers all that was sent.
+    /// Whether the newest entry of a log covers all that was sent.
     fn all_committed(&self) -> bool {
-        let Some(newest) = self.entry_paths().pop() else { return false };
-        let entry = serde_json::from_slice::<serde_json::Value>(&self.memory.bytes(&newest)).unwrap();
-        let to = |partition: usize| entry["partitions"][partition.to_string()]["to"].as_i64().unwrap_or(0);
+        let of_log = |path: &str| path.split('/').nth(2).map(str::to_owned);
+        let newest: BTreeMap<_, _> = self.entry_paths().into_iter().map(|path| (of_log(&path), path)).collect();
         let sent = *self.sent.lock().unwrap();
-        RECORDS.iter().enumerate().all(|(partition, count)| to(partition) >= sent * count)
+        newest.values().any(|path| {
+            let entry = serde_json::from_slice::<serde_json::Value>(&self.memory.bytes(path)).unwrap();
+            let to = |partition: usize| entry["partitions"][partition.to_string()]["to"].as_i64().unwrap_or(0);
+            RECORDS.iter().enumerate().all(|(partition, count)| to(partition) >= sent * count)
+        })
     }
 
     fn deliver_late(&self) {
@@ -495,12 +534,18 @@ impl World {
     }
 }
 
+/// Whether the record comes so late that its own partition has left its window, whatever the floors.
+pub fn is_late(partition: i32, offset: i64) -> bool {
+    partition == 0 && offset % 8 == 5
+}
+
 /// The record at an offset: its time in milliseconds, and its payload. Every sixth of partition 1 is no JSON. An
 /// instalment's times are behind those of the one before in all partitions: one that looks idle meanwhile is not late.
 pub fn record(partition: i32, offset: i64) -> (i64, String) {
     let count = RECORDS[usize::try_from(partition).unwrap()];
     let within = offset % count * (INSTALMENT_MS / count);
-    let time = BEGIN_MS + offset / count * INSTALMENT_MS + within + i64::from(partition);
+    let behind = if is_late(partition, offset) { 180_000 } else { 0 };
+    let time = BEGIN_MS + offset / count * INSTALMENT_MS + within + i64::from(partition) - behind;
     if partition == 1 && offset % 6 == 5 {
         return (time, "{broken".to_owned());
     }

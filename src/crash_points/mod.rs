@@ -14,6 +14,7 @@ mod entries;
 mod judge;
 mod life;
 mod point;
+mod rebuild;
 mod reset;
 
 use std::collections::BTreeMap;

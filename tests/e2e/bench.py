@@ -60,6 +60,14 @@ def amazon_pipeline(name, topic, dedup=True):
     return text.replace("[bronze]", DEDUP + "\n[bronze]", 1) if dedup else text
 
 
+def late_pipeline(name, topic):
+    """The same, with tables of late rows."""
+    text = amazon_pipeline(name, topic)
+    text = text.replace('name = "kpi_1min"', 'name = "kpi_1min"\nlate = "table"', 1)
+    places = 'late_table = { path = "late/days", table = "days_late" }'
+    return text.replace('name = "kpi_daily"', f'name = "kpi_daily"\nlate = "table"\n{places}', 1)
+
+
 class Bench:
     """`pipeline(name, topic)` gives the pipeline file's text, `topic` options of the topic. `settings` are LAKEWARD_*
     variables of every process."""
@@ -125,6 +133,10 @@ class Bench:
         """The same of a command that has commands of its own."""
         process = self._process([name, what, self.pipeline, *arguments], {})
         return process.code(60), process.log()
+
+    def begin_of(self, name, what, *arguments, **settings):
+        """Such a command's process."""
+        return self._process([name, what, self.pipeline, *arguments], settings)
 
     def begin(self, name, *arguments):
         """Another command about the pipeline, as a process."""

@@ -10,13 +10,14 @@ import os
 import signal
 
 import pytest
+from bench import late_pipeline
 from orders import MINUTE, Mix, orders, produce
 from program import wait_until
 
 RECORDS = 60
 MOST_LIVES = 200
-# Every life closes windows, and has records that are refused.
-MIX = Mix(bad=0.1, years=(2024, 2024), span=15 * MINUTE * MOST_LIVES)
+# Every life closes windows, and has records that are refused and rows that come too late.
+MIX = Mix(bad=0.1, late=0.15, years=(2024, 2024), span=15 * MINUTE * MOST_LIVES)
 SETTINGS = {"LAKEWARD_EPOCH_AGE": "200ms", "LAKEWARD_OWNER_LEASE_RENEW": "300ms", "LAKEWARD_OWNER_LEASE_EXPIRY": "1s"}
 # Both sides of each call where there is time for it.
 LONG = "LAKEWARD_TEST_CASES" in os.environ
@@ -24,7 +25,7 @@ LONG = "LAKEWARD_TEST_CASES" in os.environ
 
 @pytest.mark.parametrize("lake, mart", [("file", "sqlite"), ("hdfs", "postgres")])
 def test_a_process_that_dies_at_any_call_leaves_every_record_in_every_place_once(new_bench, seed, lake, mart):
-    bench = new_bench(lake=lake, mart=mart, **SETTINGS)
+    bench = new_bench(lake=lake, mart=mart, pipeline=late_pipeline, **SETTINGS)
     lives = Lives(bench, seed)
     assert lives.die_at("after Create entry")
     assert lives.die_at("before Rename staged bronze")

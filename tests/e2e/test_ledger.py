@@ -33,6 +33,11 @@ def test_what_is_there_closes_the_ledger(begun):
         assert layers[name]["rows_read"] == layers[name]["rows"] == layers[name]["due"], layers[name]
     code, text = begun.command("ledger")
     assert code == 0 and "rows read" not in text
+    late = [(one["kpi"], one["rows"], sum(minute["rows"] for minute in one["minutes"])) for one in told["late"]]
+    assert all(rows == by_minute for _, rows, by_minute in late), late
+    for kpi, rows in total["late"].items():
+        assert rows == sum(of for name, of, _ in late if name == kpi) > 0
+        assert f"late for {kpi}: {rows} " in text
 
 
 def test_every_damage_opens_it_and_is_named(begun):

@@ -9,7 +9,7 @@ it.
 import datetime
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from .decode import NO_OBJECT, NO_OBJECT_CODES, NotAnObject, decode, json_object
@@ -18,6 +18,8 @@ from .feed import Rejected
 SPECIAL = set('"#%\'*/:=?\\{[]^\x7f') | {chr(code) for code in range(32)}
 BEFORE_ALL_TIME = -(2**63)
 MAX_KEY_BYTES = 1024
+MINUTE = 60_000_000
+MINUTES_KEPT = 1440
 
 
 class Record(NamedTuple):
@@ -42,6 +44,9 @@ class Sink:
     def bronze(self, record): ...
 
     def row(self, record, row): ...
+
+    def late(self, record, row, missed):
+        """`missed`: the KPI's name, start and end of its window, the watermark that judged the row."""
 
     def quarantine(self, record, reason, name): ...
 
@@ -104,11 +109,13 @@ def _answer(value):
 
 
 class Engine:
-    def __init__(self, feed, future=frozenset(), sink=None):
-        """`future`: identities of the records that Quarantine holds as from the future."""
+    def __init__(self, feed, future=frozenset(), sink=None, failed_checks=None):
+        """`future`: identities of the records that Quarantine holds as from the future; `failed_checks`: of those that a check
+        refused, with its name, for checks that the feed doesn't have any more."""
         self.feed = feed
         self.fields, self.kpis, self.first_windows = feed.fields, feed.kpis, {}
         self.future = future
+        self.failed_checks, self.gone_checks = failed_checks or {}, set()
         self.sink = sink or Sink()
         self.partitions = defaultdict(Partition)
         self.windows = {kpi.name: {} for kpi in feed.kpis}
@@ -136,16 +143,27 @@ class Engine:
         else:
             counts["kept"] += 1
             self.sink.row(record, row)
-            self._add_to_windows(partition, row, time, counts)
+            self._add_to_windows(partition, record, row, time, counts)
         partition.rise(time - self.feed.out_of_orderness)
         return counts
 
-    def decide_by(self, fields, kpis, read_before):
-        """Goes on with only these of the feed's fields and KPIs. Where records were read before, a KPI that is new begins
+    def take_again(self, record):
+        """A record that was refused, as if it had come now: from the future it is no more."""
+        self.future = self.future - {record.identity}
+        self.failed_checks.pop(record.identity, None)
+        counts = self.take(record)
+        counts["replayed"] = counts.pop("records")
+        return counts
+
+    def decide_by(self, definition, read_before):
+        """Goes on with only those of the feed's fields and KPIs that the definition has, its fields as strict as there. Where records were read before, a KPI that is new begins
         at the first window that starts above every event time seen. Returns where the new ones begin."""
         known = {kpi.name for kpi in self.kpis}
-        self.fields = [field for field in self.feed.fields if field.name in fields]
-        self.kpis = [kpi for kpi in self.feed.kpis if kpi.name in kpis]
+        fields = definition.fields
+        as_it_was = lambda field: replace(field, required=fields[field.name][0], round=fields[field.name][1])
+        self.fields = [as_it_was(field) for field in self.feed.fields if field.name in fields]
+        self.kpis = [kpi for kpi in self.feed.kpis if kpi.name in definition.kpis]
+        self.gone_checks = definition.checks - {check.name for check in self.feed.checks}
         newest = max((p.furthest for p in self.partitions.values()), default=BEFORE_ALL_TIME)
         if not read_before or newest == BEFORE_ALL_TIME:
             return {}
@@ -185,6 +203,8 @@ class Engine:
         time = self._event_time(record, row)
         if record.identity in self.future:
             raise Rejected("FUTURE")
+        if self.failed_checks.get(record.identity) in self.gone_checks:
+            raise Rejected("CHECK", self.failed_checks[record.identity])
         for check in self.feed.checks:
             if check.passes(row) is not True:
                 if check.otherwise == "quarantine":
@@ -233,7 +253,7 @@ class Engine:
         partition.seen[key] = times if found else [*times, time]
         return found
 
-    def _add_to_windows(self, partition, row, time, counts):
+    def _add_to_windows(self, partition, record, row, time, counts):
         for kpi in self.kpis:
             start = time - time % kpi.size
             if start < self.first_windows.get(kpi.name, BEFORE_ALL_TIME):
@@ -241,6 +261,8 @@ class Engine:
                 continue
             if start + kpi.size + kpi.lateness <= partition.watermark:
                 counts[f"late {kpi.name}"] += 1
+                counts[f"minute {kpi.name} {time - time % MINUTE}"] += 1
+                self.sink.late(record, row, (kpi.name, start, start + kpi.size, partition.watermark))
                 continue
             key, windows = _key(kpi, row), self.windows[kpi.name]
             if (start, key) not in windows:
@@ -248,9 +270,10 @@ class Engine:
             windows[start, key].add(kpi.measures, row)
 
 
-def recompute(engine, entries, records, compare, definitions=None):
+def recompute(engine, entries, records, compare, definitions=None, one=None):
     """Walks the log's entries; `records[incarnation, p]` is an iterator over the records in order. `definitions[hash]` is
-    (names of fields, names of KPIs); without it all entries have all of them.
+    what decided; without it all entries are decided by the feed as it is. `one(incarnation, p, offset)` gives a record
+    that an entry takes out of Quarantine again.
 
     Every entry's watermarks, counters, first windows and G are handed to `compare(subject, expected, actual)`.
     """
@@ -260,7 +283,7 @@ def recompute(engine, entries, records, compare, definitions=None):
         version = entry["version"]
         begin = {}
         if definitions and entry["definition"] != definition:
-            begin = engine.decide_by(*definitions[entry["definition"]], read_before=definition is not None)
+            begin = engine.decide_by(definitions[entry["definition"]], read_before=definition is not None)
             definition = entry["definition"]
         compare(f"entry {version} first windows", begin, entry.get("first_windows", {}))
         for p, told in sorted((int(p), told) for p, told in entry["partitions"].items()):
@@ -274,11 +297,14 @@ def recompute(engine, entries, records, compare, definitions=None):
             source = told["incarnation"], p
             for record in _until(records[source], told["to"], ahead, source):
                 counts += engine.take(record)
+            for offset in (offset for first, end in told.get("replayed", []) for offset in range(first, end)):
+                counts += engine.take_again(one(*source, offset))
             held.next = told["to"]
             if told.get("floor") is not None:
                 engine.raise_floor(p, told["floor"])
             compare(f"entry {version} partition {p} watermark", held.watermark, told["watermark"])
             _compare_counters(f"entry {version} partition {p}", counts, told["counters"], compare)
+            compare(f"entry {version} partition {p} minutes of late rows", late_minutes(counts), told.get("late_minutes", {}))
         g = max(g, min((engine.partitions[int(p)].watermark for p in entry["partitions"]), default=g))
         compare(f"entry {version} G", g, entry["g"])
     return g
@@ -306,7 +332,7 @@ def _until(records, to, ahead, source):
 
 
 def _compare_counters(subject, counts, told, compare):
-    for name in ("records", "kept", "filtered", "duplicate", "quarantined", "tombstones", "unjudged"):
+    for name in ("records", "kept", "filtered", "duplicate", "quarantined", "tombstones", "unjudged", "replayed"):
         compare(f"{subject} {name}", counts[name], told.get(name, 0))
     reasons = Counter()
     for code, count in told.get("by_reason", {}).items():
@@ -315,6 +341,16 @@ def _compare_counters(subject, counts, told, compare):
     compare(f"{subject} before the first window", _starting("before ", counts), told.get("before_first", {}))
     compare(f"{subject} filtered by check", _starting("check ", counts), told.get("filtered_by_check", {}))
     compare(f"{subject} quarantined by reason", _starting("reason ", counts), dict(reasons))
+
+
+def late_minutes(counts):
+    """{KPI: {minute of the event time, by its start: rows that were late}}, of each KPI the newest minutes."""
+    by_kpi = defaultdict(dict)
+    for name, rows in _starting("minute ", counts).items():
+        kpi, minute = name.rsplit(" ", 1)
+        by_kpi[kpi][int(minute)] = rows
+    newest = lambda minutes: sorted(minutes.items())[-MINUTES_KEPT:]
+    return {kpi: {str(minute): rows for minute, rows in newest(minutes)} for kpi, minutes in by_kpi.items()}
 
 
 def _starting(prefix, counts):

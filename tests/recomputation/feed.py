@@ -66,7 +66,8 @@ class Measure:
 
 @dataclass
 class Kpi:
-    """`finish(row)` adds what is computed from the measures. Times are microseconds since 1970."""
+    """`finish(row)` adds what is computed from the measures. Times are microseconds since 1970. `late_path` and
+    `late_table` are where late rows go, if they are kept."""
 
     name: str
     size: int
@@ -79,6 +80,8 @@ class Kpi:
     mart_columns: list
     null_key: str = "unknown"
     lateness: int = 0
+    late_path: str | None = None
+    late_table: str | None = None
 
 
 @dataclass
@@ -125,12 +128,17 @@ class Feed:
         if set(told) != {kpi.name for kpi in self.kpis}:
             raise SystemExit(f"the file has the KPIs {sorted(told)}, the specification {sorted(k.name for k in self.kpis)}")
         for kpi in self.kpis:
-            _follow_kpi(kpi, told[kpi.name])
+            _follow_kpi(kpi, told[kpi.name], self.name.replace("-", "_"))
         return self
 
 
-def _follow_kpi(kpi, told):
+def _follow_kpi(kpi, told, pipeline):
     kpi.size = micros(told["window"]["tumbling"])
     kpi.lateness = micros(told["allowed_lateness"]) if "allowed_lateness" in told else 0
     kpi.gold_path = told.get("gold", {}).get("path", kpi.gold_path)
     kpi.table = told.get("mart", {}).get("table", kpi.table)
+    if told.get("late") == "table":
+        places = told.get("late_table", {})
+        kpi.late_path = places.get("path", f"late/{pipeline}_{kpi.name}")
+        in_mart = places.get("mart", True)
+        kpi.late_table = places.get("table", f"{kpi.name.lower()}_late") if in_mart else None

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 RETRIES = 5
 
@@ -129,12 +130,23 @@ def visible(paths, folder):
     return sorted(path for path in paths if not any(part[:1] in ("_", ".") for part in path[below:].split("/")))
 
 
-def log_entries(lake, pipeline):
-    """All entries of the pipeline's newest log, in order, with holes and broken hash links refused."""
+def log_in_force(lake, pipeline):
+    """The id of the newest log that counts: each before it has ended, with an entry that names the next (L0)."""
     logs = sorted(lake.files(f"_lakeward/{pipeline}/logs"))
     if not logs:
         raise SystemExit(f"the lake holds no log of {pipeline}")
-    log_id = json.loads(lake.read(logs[-1]))["log_id"]
+    ids = [json.loads(lake.read(path))["log_id"] for path in logs]
+    for log_id, following in zip(ids, ids[1:]):
+        paths = sorted(path for path in lake.files(f"_lakeward/{pipeline}/{log_id}/log") if path.endswith(".json"))
+        kind = json.loads(lake.read(paths[-1]))["kind"] if paths else None
+        if not isinstance(kind, dict) or kind.get("ended", {}).get("next") != following:
+            return log_id
+    return ids[-1]
+
+
+def log_entries(lake, pipeline):
+    """All entries of the pipeline's log in force, in order, with holes and broken hash links refused."""
+    log_id = log_in_force(lake, pipeline)
     paths = sorted(path for path in lake.files(f"_lakeward/{pipeline}/{log_id}/log") if path.endswith(".json"))
     first = f"_lakeward/{pipeline}/{log_id}/log/0/{0:020}.json"
     if paths and first not in paths and json.loads(lake.read(paths[-1])).get("entries_from"):
@@ -153,12 +165,22 @@ def log_entries(lake, pipeline):
     return entries
 
 
+class Definition(NamedTuple):
+    """What decided: fields as {name: (required, round)}, names of checks and KPIs."""
+
+    fields: dict
+    checks: set
+    kpis: set
+
+
 def definitions(lake, pipeline, entries):
-    """{hash: (names of fields, names of KPIs)} of every definition that an entry was decided by."""
+    """{hash: Definition} of every definition that an entry was decided by."""
     found = {}
     for decided_by in {entry["definition"] for entry in entries}:
         told = json.loads(lake.read(f"_lakeward/{pipeline}/definitions/{decided_by}.json"))
-        found[decided_by] = tuple({value["name"] for value in told[section]} for section in ("fields", "kpis"))
+        fields = {field["name"]: (field["required"], field["round"]) for field in told["fields"]}
+        names = lambda section: {value["name"] for value in told[section]}
+        found[decided_by] = Definition(fields, names("checks"), names("kpis"))
     return found
 
 

@@ -12,15 +12,17 @@ from .topic import History
 
 SYSTEM = ["kafka_topic", "kafka_partition", "kafka_offset", "kafka_timestamp", "kafka_incarnation"]
 PROCESSING = "processing_timestamp"
+LATE = ["kpi", "window_start", "window_end", "watermark"]
 FUTURE = "FUTURE"
 
 
 class Expected(Sink):
-    """Digests of what Bronze, Silver, the rows mart and Quarantine must hold, by identity."""
+    """Digests of what Bronze, Silver, the rows mart and Quarantine must hold, by identity; late rows in full, by KPI."""
 
     def __init__(self, feed):
         self.feed = feed
         self.lines, self.lengths, self.rows, self.mart_rows, self.rejects, self.times = {}, {}, {}, {}, {}, {}
+        self.late_rows = {kpi.name: {} for kpi in feed.kpis}
         self.silver_columns = [*feed.silver_columns(), *SYSTEM]
         self.mart_columns = [name for name in feed.rows_columns if name != PROCESSING]
         self.silver_row, self.mart_row = itemgetter(*self.silver_columns), itemgetter(*self.mart_columns)
@@ -36,6 +38,9 @@ class Expected(Sink):
         self.rows[identity] = digest(self.silver_row(full))
         self.mart_rows[identity] = digest(self.mart_row(full))
         self.times[identity] = full["kafka_timestamp"]
+
+    def late(self, record, row, missed):
+        self.late_rows[missed[0]][record.identity] = (*self.silver_row(self.full_row(record, row)), *missed)
 
     def quarantine(self, record, reason, name):
         row = (reason, name, record.value, self.feed.topic, moment(record.timestamp))
@@ -72,17 +77,19 @@ def verify(feed, topic, lake, mart=None, past=None):
     quarantined = list(quarantine_rows(lake, paths["quarantine"]))
     expected = Expected(feed)
     decided_by = definitions(lake, feed.name, entries)
-    engine = Engine(feed, _from_the_future(quarantined), expected)
+    failed = {identity: row[1] for identity, row in quarantined if row[0] == "CHECK"}
+    engine = Engine(feed, _from_the_future(quarantined), expected, failed)
     ranges = _ranges(entries)
     topic = History(topic, max(incarnation for incarnation, _ in ranges), past)
     records = {source: topic.records(*source, *span) for source, span in ranges.items()}
     same = lambda *facts: comparison.same("log and ledger", *facts)
-    g = recompute(engine, entries, records, same, decided_by)
+    g = recompute(engine, entries, records, same, decided_by, topic.one)
     clock.lap(f"{len(expected.lines)} records recomputed")
     explain = lambda part: lambda identity: _explain(expected, topic, identity).get(part)
     lacking = _later(feed, decided_by, live)
     _check_lake(comparison, lake, feed, paths, expected, quarantined, explain, lacking)
-    clock.lap("Bronze, Quarantine and Silver read")
+    _check_late(comparison, lake, feed, paths, expected, lacking, mart)
+    clock.lap("Bronze, Quarantine, Silver and late rows read")
     _check_kpis(comparison, lake, feed, paths, engine, g, mart)
     if mart and feed.rows_table:
         boundary = max((entry.get("rows_boundary") or 0 for entry in entries), default=0)
@@ -95,6 +102,7 @@ def _check_directories(comparison, lake, feed, live):
     """{folder's role: visible paths}; a layer's name in the log is its own affair, its folder is ours."""
     folders = {"bronze": feed.bronze, "silver": feed.silver, "quarantine": feed.quarantine}
     folders.update({f"gold {kpi.name}": kpi.gold_path for kpi in feed.kpis})
+    folders.update({f"late {kpi.name}": kpi.late_path for kpi in feed.kpis if kpi.late_path})
     named = {path: file for files in live.values() for path, file in files.items()}
     found = {}
     for role, folder in folders.items():
@@ -111,6 +119,23 @@ def _check_lake(comparison, lake, feed, paths, expected, quarantined, explain, l
     rows = parquet_rows(lake, paths["silver"], feed.silver, columns, feed.types, comparison, "silver rows", [PROCESSING],
                         lacking)
     comparison.rows("silver rows", expected.rows, _identified(columns, rows), explain("rows"))
+
+
+def _check_late(comparison, lake, feed, paths, expected, lacking, mart):
+    """Each late row is once in the KPI's folder and table: the row as Silver has it, and the window that it missed."""
+    columns = [*expected.silver_columns, *LATE]
+    moment_type = "timestamp[us, tz=UTC]"
+    types = {**feed.types, "kpi": "string", **dict.fromkeys(LATE[1:], moment_type)}
+    for kpi in feed.kpis:
+        if kpi.late_path:
+            sink = f"late {kpi.name}"
+            rows = parquet_rows(lake, paths[sink], kpi.late_path, columns, types, comparison, sink, [PROCESSING], lacking)
+            comparison.rows(sink, expected.late_rows[kpi.name], _identified(columns, rows))
+        if mart and kpi.late_table:
+            sink, lower = f"mart {kpi.late_table}", [name.lower() for name in columns]
+            _check_mart_columns(comparison, sink, mart, kpi.late_table, lower)
+            rows = mart.rows(kpi.late_table, lower, {name.lower(): kind for name, kind in types.items()})
+            comparison.rows(sink, expected.late_rows[kpi.name], _identified(columns, rows))
 
 
 def _check_kpis(comparison, lake, feed, paths, engine, g, mart):
@@ -181,7 +206,7 @@ def _later(feed, decided_by, live):
     """For a path the feed's fields that the definition didn't have by which the file's entry was decided."""
     names = {field.name for field in feed.fields}
     by = {path: file["definition"] for files in live.values() for path, file in files.items()}
-    return lambda path: names - decided_by[by[path]][0] if path in by else ()
+    return lambda path: names - decided_by[by[path]].fields.keys() if path in by else ()
 
 
 def _ranges(entries):

@@ -1,6 +1,7 @@
 //! The ledger (I3, I12): what became of the records that were read, per partition and epoch.
 //!
-//! `records = kept + filtered + duplicate + quarantined + tombstones` must hold for every epoch of every partition.
+//! `records + replayed = kept + filtered + duplicate + quarantined + tombstones` must hold for every epoch of every
+//! partition: a record that is taken out of Quarantine again (H5) becomes something else beside its line there.
 //! The other numbers explain, they are not part of the balance.
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Reason;
-use crate::pipeline::Holds;
+use crate::pipeline::{Holds, Pipeline};
 
 /// How the newest records fared: the newest entry's, and with a weight of at most [`Recent::WEIGHT`] those before. A
 /// function of the log's entries alone, so a restart finds the same.
@@ -61,6 +62,10 @@ pub struct Counters {
     /// Kept rows whose time was too far behind the watermark for dedup to judge (T6).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unjudged: u64,
+    /// Records that were taken out of Quarantine again (H5). Their lines stay there, so each counts twice: as quarantined
+    /// when it was read, and as what it became.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replayed: u64,
     /// Kept rows that came too late for a KPI, by the KPI's name (I12).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub late: BTreeMap<String, u64>,
@@ -85,17 +90,18 @@ impl Counters {
         self.quarantined += other.quarantined;
         self.tombstones += other.tombstones;
         self.unjudged += other.unjudged;
+        self.replayed += other.replayed;
         add_named(&mut self.late, &other.late);
         add_named(&mut self.before_first, &other.before_first);
         add_named(&mut self.by_reason, &other.by_reason);
         add_named(&mut self.filtered_by_check, &other.filtered_by_check);
     }
 
-    /// Records read less records accounted for: 0 when the ledger is closed, positive when records are missing.
+    /// Records read and replayed less records accounted for: 0 when the ledger is closed, positive when records are missing.
     #[must_use]
     pub fn balance(&self) -> i64 {
         let accounted = self.kept + self.filtered + self.duplicate + self.quarantined + self.tombstones;
-        self.records.cast_signed().wrapping_sub(accounted.cast_signed())
+        (self.records + self.replayed).cast_signed().wrapping_sub(accounted.cast_signed())
     }
 
     /// Whether every record is accounted for exactly once.
@@ -111,14 +117,18 @@ impl Counters {
         sum(&self.by_reason) == self.quarantined && sum(&self.filtered_by_check) == self.filtered
     }
 
-    /// The rows or lines that a layer must hold of these records (I3, I4); `None` for one that holds no records.
+    /// The rows or lines that a layer of the pipeline must hold of these records (I3, I4, I12); `None` for one that holds
+    /// no records.
     #[must_use]
-    pub fn due_in(&self, holds: &Holds) -> Option<u64> {
+    pub fn due_in(&self, pipeline: &Pipeline, holds: &Holds) -> Option<u64> {
         match holds {
             Holds::Records => Some(self.records.saturating_sub(self.no_objects())),
             Holds::Rejects => Some(self.quarantined),
             Holds::Rows { .. } => Some(self.kept),
             Holds::FinalWindows { .. } => None,
+            Holds::LateRows { kpi } => {
+                pipeline.kpis.get(*kpi).map(|kpi| self.late.get(&kpi.name).copied().unwrap_or(0))
+            }
         }
     }
 
@@ -151,7 +161,13 @@ fn is_zero(number: &u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    const FEED: &str = "name = \"p\"\nsource.topic = \"t\"\nfields = { id = \"string!\" }\n\
+        kpi = [{ name = \"k\", window = { tumbling = \"1m\" }, measures = { n = \"count(*)\" } },\
+        { name = \"l\", window = { tumbling = \"1m\" }, measures = { n = \"count(*)\" } }]\n";
 
     #[test]
     fn a_bad_stretch_stops_and_a_few_bad_records_do_not() {
@@ -192,9 +208,12 @@ mod tests {
         let by_reason = |n: &[(&str, u64)]| n.iter().map(|&(reason, n)| (reason.to_owned(), n)).collect();
         let mut counters = Counters { records: 10, kept: 4, quarantined: 5, tombstones: 1, ..Counters::default() };
         counters.by_reason = by_reason(&[("NOT_JSON", 2), ("TOO_LARGE", 1), ("WRONG_TYPE", 2)]);
-        let due = |holds| counters.due_in(&holds);
+        counters.late.insert("k".to_owned(), 3);
+        let pipeline = Pipeline::parse(FEED, "p").unwrap();
+        let due = |holds| counters.due_in(&pipeline, &holds);
         assert_eq!((due(Holds::Records), due(Holds::Rejects)), (Some(7), Some(5)));
         assert_eq!((due(Holds::Rows { partition_by: vec![] }), due(Holds::FinalWindows { kpi: 0 })), (Some(4), None));
+        assert_eq!([0, 1, 2].map(|kpi| due(Holds::LateRows { kpi })), [Some(3), Some(0), None]);
         assert!(counters.is_explained());
         counters.by_reason.remove("NOT_JSON");
         assert!(!counters.is_explained());

@@ -17,6 +17,8 @@ pub mod idle;
 pub mod ids;
 pub mod json_line;
 pub mod kpi;
+pub mod lake_line;
+pub mod late;
 pub mod ledger;
 pub mod log;
 pub mod partition_step;

@@ -7,6 +7,7 @@
 //! judges FUTURE (T4).
 
 mod decide;
+mod late;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,12 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::error::ArrowError;
 
 use crate::bronze;
-use crate::decode::{Decoder, RecordKind, Reject};
+use crate::decode::{Decoder, Reason, RecordKind, Reject};
 use crate::dedup::{Dedup, DedupItem, Verdict, key_hashes};
 use crate::ids::{EventTime, OffsetRange};
 use crate::json_line::LineContext;
 use crate::kpi::{Increment, PreAggregate, window_end, window_start};
+use crate::late::LateMinutes;
 use crate::ledger::{Counters, count};
 use crate::pipeline::{Encoding, Holds, Kpi, Pipeline};
 use crate::quarantine;
@@ -27,6 +29,8 @@ use crate::record::RawBatch;
 use crate::watermark::{Watermark, is_late};
 
 use decide::{Decided, Fate};
+pub use late::LateRows;
+use late::{LateAssembler, Missed};
 use rows::RowAssembler;
 
 /// What the log knows of a partition at the offset where it goes on.
@@ -58,6 +62,8 @@ pub struct StepOutput {
     pub quarantine_rows: u64,
     /// Kept rows with `Pipeline::silver_columns`; `None` if there are none or nothing takes them.
     pub rows: Option<RecordBatch>,
+    /// Kept rows that came too late for KPIs with a table for them.
+    pub late: Vec<LateRows>,
     /// Smallest and largest event time of the kept rows, both inclusive.
     pub event_times: Option<(EventTime, EventTime)>,
     /// The batch's ledger.
@@ -76,6 +82,8 @@ pub struct PartitionBarrier {
     pub dedup_increment: Vec<DedupItem>,
     /// The ledger since the previous barrier.
     pub counters: Counters,
+    /// When the late rows among them lay.
+    pub late_minutes: LateMinutes,
 }
 
 /// A step that failed: a bug, or a batch beyond Arrow's limits.
@@ -104,10 +112,13 @@ pub struct PartitionStep {
     dedup: Option<Dedup>,
     pre_aggregate: PreAggregate,
     first_windows: Vec<EventTime>,
-    assembler: Option<RowAssembler>,
+    assembler: RowAssembler,
+    takes_rows: bool,
+    late: LateAssembler,
     writes_bronze: bool,
     writes_quarantine: bool,
     counters: Counters,
+    late_minutes: LateMinutes,
 }
 
 impl PartitionStep {
@@ -133,36 +144,61 @@ impl PartitionStep {
             dedup,
             pre_aggregate: PreAggregate::new(pipeline, partition),
             first_windows: pipeline.kpis.iter().map(first).collect(),
-            assembler: takes_rows.then(|| RowAssembler::new(pipeline, topic, incarnation)),
+            assembler: RowAssembler::new(pipeline, topic, incarnation),
+            takes_rows,
+            late: LateAssembler::new(pipeline),
             writes_bronze: has_layer(Encoding::RawJson, |holds| matches!(holds, Holds::Records)),
             writes_quarantine: has_layer(Encoding::RawJson, |holds| matches!(holds, Holds::Rejects)),
             counters: Counters::default(),
+            late_minutes: LateMinutes::default(),
             pipeline: pipeline.clone(),
         }
     }
 
     /// Takes the partition's next records. `now_us` is the process's clock, microseconds since 1970-01-01T00:00:00Z.
     pub fn step(&mut self, batch: &RawBatch, now_us: i64) -> Result<StepOutput, StepError> {
-        let decoded = self.decoder.decode(batch, now_us);
+        self.step_judged(batch, now_us, now_us)
+    }
+
+    /// The same where FUTURE was decided before (T4): it is judged by `judged_us`, and rows are stamped with `now_us`.
+    pub fn step_judged(&mut self, batch: &RawBatch, judged_us: i64, now_us: i64) -> Result<StepOutput, StepError> {
+        let output = self.take(batch, judged_us, now_us)?;
+        self.counters.add(&output.counters);
+        Ok(output)
+    }
+
+    /// Which of these records are refused at this clock: reasons by place in the batch.
+    #[must_use]
+    pub fn refused(&mut self, batch: &RawBatch, judged_us: i64) -> BTreeMap<usize, Reason> {
+        let decoded = self.decoder.decode(batch, judged_us);
+        let decided = decide::decide(&self.pipeline, &self.pre_aggregate, decoded, batch.records.len());
+        let place = |reject: &Reject| Some((usize::try_from(reject.record).ok()?, reject.reason));
+        decided.rejects.iter().filter_map(place).collect()
+    }
+
+    /// Takes records that were read and refused before, and are not any more (H5, `refused`): they count as replayed.
+    pub fn replay(&mut self, batch: &RawBatch, judged_us: i64, now_us: i64) -> Result<StepOutput, StepError> {
+        let mut output = self.take(batch, judged_us, now_us)?;
+        output.counters.replayed = std::mem::take(&mut output.counters.records);
+        self.counters.add(&output.counters);
+        Ok(output)
+    }
+
+    fn take(&mut self, batch: &RawBatch, judged_us: i64, now_us: i64) -> Result<StepOutput, StepError> {
+        let decoded = self.decoder.decode(batch, judged_us);
         let bronze_event_times = span(decoded.event_times.iter().copied());
         let kinds = decoded.kinds.clone();
         let unknown_fields = decoded.unknown_fields.clone();
         let decided = decide::decide(&self.pipeline, &self.pre_aggregate, decoded, batch.records.len());
-        let (kept, counters) = self.pass(&decided);
+        let Passed { kept, missed, counters } = self.pass(&decided);
         let context = LineContext::new(&self.topic, self.incarnation, now_us);
         let (bronze, bronze_rows) = self.bronze(&context, batch, &kinds);
         let (quarantine, quarantine_rows) = self.quarantine(&context, batch, &decided.rejects);
         let event_times = span(kept.iter().filter_map(|&row| decided.event_times.get(row)).copied());
-        let rows = match &self.assembler {
-            Some(assembler) if !kept.is_empty() => Some(assembler.assemble(batch, &decided, &kept, now_us)),
-            _ => None,
-        };
-        let rows = rows.transpose().map_err(|source| StepError::Rows {
-            partition: batch.partition,
-            from: batch.range.from,
-            source,
-        })?;
-        self.counters.add(&counters);
+        let wrong = |source| StepError::Rows { partition: batch.partition, from: batch.range.from, source };
+        let assemble = |rows: &[usize]| self.assembler.assemble(batch, &decided, rows, now_us);
+        let rows = (self.takes_rows && !kept.is_empty()).then(|| assemble(&kept)).transpose().map_err(wrong)?;
+        let late = self.late.assemble(&missed, &decided.event_times, assemble).map_err(wrong)?;
         Ok(StepOutput {
             range: batch.range,
             bronze,
@@ -171,6 +207,7 @@ impl PartitionStep {
             quarantine,
             quarantine_rows,
             rows,
+            late,
             event_times,
             counters,
             unknown_fields,
@@ -187,6 +224,7 @@ impl PartitionStep {
             watermark: self.watermark.value(),
             dedup_increment: self.dedup.as_mut().map(Dedup::taken).unwrap_or_default(),
             counters: std::mem::take(&mut self.counters),
+            late_minutes: std::mem::take(&mut self.late_minutes),
         }
     }
 
@@ -208,9 +246,10 @@ impl PartitionStep {
         self.dedup.as_ref().map_or(0, Dedup::bytes) + self.pre_aggregate.bytes()
     }
 
-    /// The pass in offset order: kept rows, and the ledger.
-    fn pass(&mut self, decided: &Decided) -> (Vec<usize>, Counters) {
+    /// The pass in offset order.
+    fn pass(&mut self, decided: &Decided) -> Passed {
         let mut counters = Counters::default();
+        let mut missed = Vec::new();
         let mut kept = Vec::with_capacity(decided.event_times.len());
         let mut accepted = vec![Vec::with_capacity(decided.event_times.len()); self.pipeline.kpis.len()];
         let hashes = self.dedup_hashes(&decided.columns, decided.event_times.len());
@@ -230,7 +269,7 @@ impl PartitionStep {
                     if self.passes_dedup(hashes.get(row), event_time, &mut counters) {
                         counters.kept += 1;
                         kept.push(row);
-                        self.offer(row, event_time, &mut accepted, &mut counters);
+                        self.offer(row, event_time, &mut accepted, &mut missed, &mut counters);
                     }
                     self.watermark.observe(event_time, self.pipeline.time.out_of_orderness);
                 }
@@ -240,7 +279,7 @@ impl PartitionStep {
             count(&mut counters.by_reason, reject.reason.as_str());
         }
         self.pre_aggregate.add(&decided.prepared, &decided.event_times, &accepted);
-        (kept, counters)
+        Passed { kept, missed, counters }
     }
 
     fn dedup_hashes(&self, columns: &[ArrayRef], rows: usize) -> Vec<u128> {
@@ -265,13 +304,23 @@ impl PartitionStep {
     }
 
     /// Gives a kept row to each KPI that has begun and whose window is still open to this partition.
-    fn offer(&self, row: usize, event_time: EventTime, accepted: &mut [Vec<usize>], counters: &mut Counters) {
-        for ((kpi, first), rows) in self.pipeline.kpis.iter().zip(&self.first_windows).zip(accepted) {
+    fn offer(
+        &mut self,
+        row: usize,
+        event_time: EventTime,
+        accepted: &mut [Vec<usize>],
+        missed: &mut Vec<Missed>,
+        counters: &mut Counters,
+    ) {
+        let kpis = self.pipeline.kpis.iter().zip(&self.first_windows);
+        for (number, ((kpi, first), rows)) in kpis.zip(accepted).enumerate() {
             let window = window_start(kpi.window, event_time);
             if window < *first {
                 count(&mut counters.before_first, &kpi.name);
             } else if is_late(window_end(kpi.window, window), kpi.allowed_lateness, self.watermark.value()) {
                 count(&mut counters.late, &kpi.name);
+                self.late_minutes.count(&kpi.name, event_time);
+                missed.push(Missed { kpi: number, row, window, watermark: self.watermark.value() });
             } else {
                 rows.push(row);
             }
@@ -303,6 +352,15 @@ impl PartitionStep {
         }
         (lines, rows)
     }
+}
+
+/// What the pass over a batch's records found.
+struct Passed {
+    /// Rows of `Decided::columns`.
+    kept: Vec<usize>,
+    /// Windows that kept rows came too late for.
+    missed: Vec<Missed>,
+    counters: Counters,
 }
 
 /// About what a line of Bronze adds to its payload.

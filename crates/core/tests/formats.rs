@@ -11,10 +11,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use lakeward_core::ids::{EventTime, OffsetRange, Version};
+use lakeward_core::late::LateMinutes;
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::{
     ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    PartitionEntry, StagedFile, StateChange, StateRef, entry_hash,
+    OffsetSet, PartitionEntry, REPLAYED, StagedFile, StateChange, StateRef, entry_hash,
 };
 use serde_json::Value;
 
@@ -113,7 +114,14 @@ fn log() -> [Entry; 3] {
         kind: EntryKind::Ended { next: "2b".repeat(16) },
         partitions: BTreeMap::from([(
             0,
-            PartitionEntry { from: 9, counters: Counters::default(), floor: None, ..partition() },
+            PartitionEntry {
+                from: 9,
+                counters: Counters { replayed: 2, kept: 2, ..Counters::default() },
+                floor: None,
+                late_minutes: LateMinutes::default(),
+                replayed: [4, 5].into_iter().collect(),
+                ..partition()
+            },
         )]),
         gold: Vec::new(),
         layers: BTreeMap::from([(
@@ -136,7 +144,7 @@ fn claim() -> Entry {
         attempt: "0a".repeat(16),
         mode: "single".to_owned(),
         member: Member { id: "m".to_owned(), host: "h".to_owned(), build: "0.1.0".to_owned() },
-        requires: vec![FIRST_WINDOWS.to_owned()],
+        requires: vec![FIRST_WINDOWS.to_owned(), REPLAYED.to_owned()],
         kind: EntryKind::Claim { takes: "all".to_owned() },
         definition: "d".repeat(64),
         semantics: ENGINE_SEMANTICS,
@@ -150,6 +158,8 @@ fn claim() -> Entry {
                 idle: false,
                 counters: Counters::default(),
                 total: Counters::default(),
+                late_minutes: LateMinutes::default(),
+                replayed: OffsetSet::default(),
                 ..partition()
             },
         )]),
@@ -162,6 +172,7 @@ fn claim() -> Entry {
         entries_from: None,
         followers: BTreeMap::new(),
         rolled: None,
+        rebuilt: None,
         created_at: 1_700_000_000_000_000,
     }
 }
@@ -218,7 +229,15 @@ fn partition() -> PartitionEntry {
         idle: true,
         counters: counters(),
         total: counters(),
+        late_minutes: late_minutes(),
+        replayed: OffsetSet::default(),
     }
+}
+
+fn late_minutes() -> LateMinutes {
+    let mut minutes = LateMinutes::default();
+    minutes.count("my_kpi", EventTime(61_000_000));
+    minutes
 }
 
 fn counters() -> Counters {
@@ -231,6 +250,7 @@ fn counters() -> Counters {
         quarantined: 1,
         tombstones: 1,
         unjudged: 1,
+        replayed: 0,
         late: one("my_kpi"),
         before_first: one("my_kpi"),
         by_reason: one("my_reason"),

@@ -16,9 +16,11 @@ use crate::gold::{self, Gold, mart_row};
 use crate::history::Live;
 use crate::input::Input;
 use crate::invariant::Invariant::{self, I3, I4, I6, I7, I8, I10, I11, I12, I13};
+use crate::late_rows::{self, LateRows};
 use crate::mart::MartCheck;
 use crate::mart_rows::KeptRows;
 use crate::replay::Replay;
+use crate::replayed::Replayed;
 use crate::report::Report;
 use crate::rules::Rules;
 use crate::silver::{Expected, Explain, Silver};
@@ -35,7 +37,9 @@ pub struct Walk<'a> {
     silver: Silver,
     replay: Replay<'a>,
     gold: HashMap<usize, Gold<'a>>,
+    late: Vec<LateRows<'a>>,
     kept: KeptRows,
+    replayed: Replayed,
     has_rows_table: bool,
     definition: Option<String>,
     /// Why nothing can be worked out any more.
@@ -59,7 +63,9 @@ impl<'a> Walk<'a> {
             silver: Silver::of(pipeline),
             replay: Replay::new(Rules::new(pipeline)),
             gold: gold::of_pipeline(pipeline),
+            late: late_rows::of_pipeline(pipeline),
             kept: KeptRows::new(pipeline, deep),
+            replayed: Replayed::by(&chain.entries),
             has_rows_table: pipeline.rows.is_some(),
             definition: None,
             stopped: None,
@@ -82,6 +88,7 @@ impl<'a> Walk<'a> {
         for entry in &self.chain.entries {
             self.entry(entry, report).await?;
         }
+        self.kept.settle();
         if let Some(why) = &self.stopped {
             RECOMPUTED.iter().for_each(|invariant| report.undecided(*invariant, why.clone()));
         }
@@ -120,17 +127,21 @@ impl<'a> Walk<'a> {
             return self.look_only(entry, report).await;
         }
         input.settle(entry, report);
+        self.replayed.hold(&input);
         self.take_definition(entry, report);
         let mut expected = Expected::new();
         let mut scratch = Vec::new();
         let (silver, kept, has_rows_table) = (&self.silver, &mut self.kept, self.has_rows_table);
-        self.replay.take(entry, &input, report, |row| {
+        let late = &mut self.late;
+        self.replay.take(entry, &input, &self.replayed, report, |row| {
             expected.insert(row.line.identity, silver.expect(&row, &mut scratch));
             if has_rows_table {
                 kept.keep(silver, &row, &mut scratch);
             }
+            late.iter_mut().for_each(|late| late.take(entry.version, silver, &row, &mut scratch));
         });
         self.compare_silver(entry, &input, expected, report).await?;
+        self.compare_late(entry, report).await?;
         self.compare_gold(entry, report).await
     }
 
@@ -171,6 +182,27 @@ impl<'a> Walk<'a> {
         missing.sort_unstable();
         for identity in missing {
             report.broken(I3, || format!("entry {}: Silver lacks {}", entry.version, crate::input::shown(identity)));
+        }
+        Ok(())
+    }
+
+    async fn compare_late(&mut self, entry: &Entry, report: &mut Report) -> Result<(), VerifyError> {
+        let known = self.known.get(&entry.definition);
+        let later = |name: &str| {
+            let field = self.pipeline.fields.iter().any(|field| field.name == name);
+            field && known.is_some_and(|known| !known.fields.contains_key(name))
+        };
+        for number in 0..self.late.len() {
+            let mut files = Vec::new();
+            let kpi = self.late.get(number).map(|late| late.number);
+            for live in self.added(entry, &|holds| kpi.is_some_and(|kpi| *holds == Holds::LateRows { kpi })) {
+                if let Some(bytes) = self.shelf.read(live, report).await? {
+                    files.push((live, bytes));
+                }
+            }
+            if let Some(late) = self.late.get_mut(number) {
+                late.compare(entry, &self.silver, files, &later, report);
+            }
         }
         Ok(())
     }
@@ -227,6 +259,9 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         check.rows(&self.kept, report).await?;
+        for late in &self.late {
+            check.late(late, report).await?;
+        }
         let row_columns = self.pipeline.row_columns();
         for (i, kpi) in self.pipeline.kpis.iter().enumerate() {
             let open = self.replay.windows.get(i).map(|windows| windows.still_open(kpi)).unwrap_or_default();

@@ -13,10 +13,21 @@ use crate::report::Report;
 /// What a definition knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Names of fields.
-    pub fields: BTreeSet<String>,
+    /// Fields by name.
+    pub fields: BTreeMap<String, Strictness>,
+    /// Names of checks.
+    pub checks: BTreeSet<String>,
     /// Names of KPIs.
     pub kpis: BTreeSet<String>,
+}
+
+/// How strict a definition is about a field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strictness {
+    /// A record without it is refused.
+    pub required: bool,
+    /// Digits beyond the scale are rounded, not refused.
+    pub round: bool,
 }
 
 /// Reads the definitions of the given hashes; one that is gone or changed is evidence.
@@ -39,9 +50,17 @@ pub async fn read(
         if hex::encode(Sha256::digest(sorted(&told).to_string())) != *hash {
             report.broken(I19, || format!("{path} is another definition than its name says"));
         }
-        known.insert(hash.clone(), Known { fields: names(&told, "fields"), kpis: names(&told, "kpis") });
+        let (fields, checks, kpis) = (strictness(&told), names(&told, "checks"), names(&told, "kpis"));
+        known.insert(hash.clone(), Known { fields, checks, kpis });
     }
     Ok(known)
+}
+
+fn strictness(told: &Value) -> BTreeMap<String, Strictness> {
+    let fields = told.get("fields").and_then(Value::as_array).into_iter().flatten();
+    let is = |field: &Value, key| field.get(key) == Some(&Value::Bool(true));
+    let of = |field: &Value| Strictness { required: is(field, "required"), round: is(field, "round") };
+    fields.filter_map(|field| Some((field.get("name")?.as_str()?.to_owned(), of(field)))).collect()
 }
 
 fn names(told: &Value, section: &str) -> BTreeSet<String> {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::{
-    Entry, EntryKind, Fold, LiveFile, LiveFiles, PartitionEntry, PartitionFold, ReignEnd, StateRef, version_of,
+    Entry, EntryKind, Fold, LiveFile, LiveFiles, OffsetSet, PartitionEntry, PartitionFold, ReignEnd, StateRef,
+    version_of,
 };
 
 use crate::invariant::Invariant::{self, I1, I3, I10, I19};
@@ -36,6 +37,8 @@ pub struct Reached {
     pub watermark: EventTime,
     /// Counters of all records.
     pub total: Counters,
+    /// Offsets whose records were replayed out of Quarantine.
+    pub replayed: OffsetSet,
 }
 
 /// All entries, added up.
@@ -47,6 +50,8 @@ pub struct History {
     pub incarnations: BTreeMap<i32, i32>,
     /// Live files per layer, by path.
     pub live: BTreeMap<String, BTreeMap<String, Live>>,
+    /// Entries that replayed records out of Quarantine.
+    pub replays: Vec<Version>,
     /// Whether an entry has taken files out.
     pub removed_files: bool,
     /// State objects held, by path.
@@ -100,6 +105,7 @@ impl History {
             to: held.to,
             watermark: held.watermark,
             total: held.total.clone(),
+            replayed: held.replayed.clone(),
         };
         let now = fold.partitions.iter().map(|(&p, held)| ((held.incarnation, p), reached(held)));
         let past = fold.past_incarnations.iter().map(|(&(p, i), held)| ((i, p), reached(held)));
@@ -112,6 +118,7 @@ impl History {
             sources: past.chain(now).collect(),
             incarnations: fold.partitions.iter().map(|(&p, held)| (p, held.incarnation)).collect(),
             live: fold.files.iter().map(|(layer, files)| (layer.clone(), live(files))).collect(),
+            replays: fold.replays.clone(),
             removed_files: false,
             state: fold.state.iter().map(|object| (object.path.clone(), object.clone())).collect(),
             state_removed: Vec::new(),
@@ -132,6 +139,9 @@ impl History {
         }
         for partition in self.incarnations.keys().filter(|p| !entry.partitions.contains_key(p)) {
             report.broken(I1, || format!("entry {}: partition {partition} has left the set", entry.version));
+        }
+        if entry.partitions.values().any(|told| !told.replayed.is_empty()) {
+            self.replays.push(entry.version);
         }
         self.take_files(entry, report);
         self.take_state(entry, report);
@@ -182,8 +192,9 @@ impl History {
             _ => {}
         }
         let mut total = Counters::default();
-        let mut start = told.from;
+        let (mut start, mut replayed) = (told.from, OffsetSet::default());
         if let Some(held) = self.sources.get(&source) {
+            replayed.clone_from(&held.replayed);
             total = held.total.clone();
             start = held.start;
             if held.to != told.from {
@@ -199,6 +210,11 @@ impl History {
         if told.to < told.from {
             broken(I1, format!("its range goes back from {} to {}", told.from, told.to));
         }
+        let inside = told.replayed.ranges().iter().all(|range| range.from >= start && range.to <= told.from);
+        if !inside || replayed.intersects(&told.replayed) || told.replayed.len() != told.counters.replayed {
+            broken(I3, "it replays what was not read before it, or was replayed already".to_owned());
+        }
+        replayed.extend(&told.replayed);
         total.add(&told.counters);
         for what in unbalanced(&told.counters).into_iter().chain((total != told.total).then_some("totals don't add up"))
         {
@@ -206,7 +222,7 @@ impl History {
         }
         report.counted(I10, "watermarks", 1);
         let (topic_id, to, watermark) = (told.topic_id.clone(), told.to, told.watermark);
-        self.sources.insert(source, Reached { topic_id, start, to, watermark, total });
+        self.sources.insert(source, Reached { topic_id, start, to, watermark, total, replayed });
     }
 
     fn take_files(&mut self, entry: &Entry, report: &mut Report) {
@@ -244,8 +260,8 @@ impl History {
 fn unbalanced(c: &Counters) -> Vec<&'static str> {
     let sum = |by: &BTreeMap<String, u64>| by.values().sum::<u64>();
     let mut wrong = Vec::new();
-    if c.records != c.kept + c.filtered + c.duplicate + c.quarantined + c.tombstones {
-        wrong.push("records read are not kept + filtered + duplicate + quarantined + tombstones");
+    if c.records + c.replayed != c.kept + c.filtered + c.duplicate + c.quarantined + c.tombstones {
+        wrong.push("records read and replayed are not kept + filtered + duplicate + quarantined + tombstones");
     }
     if sum(&c.by_reason) != c.quarantined {
         wrong.push("reasons don't add up to what was quarantined");

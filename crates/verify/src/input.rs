@@ -140,6 +140,11 @@ impl Input {
         places.get(at).map(|place| self.line(place))
     }
 
+    /// The records that Quarantine holds.
+    pub fn refused(&self) -> impl Iterator<Item = Identity> {
+        self.rejects.keys().copied()
+    }
+
     fn line(&self, place: &Place) -> &[u8] {
         self.bodies.get(place.body).and_then(|body| body.get(place.range.clone())).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! The mart at one moment: its fences against the log (I7, I8). Its tables are compared in `mart_rows` and `mart_kpi`.
 
-use lakeward_connect::mart::{MartSnapshot, MartValue};
+use lakeward_connect::mart::{MartSnapshot, MartValue, REPLAYED_FENCE};
 use lakeward_core::ids::Version;
 use lakeward_core::pipeline::Pipeline;
 
@@ -37,12 +37,15 @@ impl MartCheck<'_> {
             }
             report.counted(I8, "fences", 1);
         }
-        for (kpi, fence) in &fences.kpis {
+        self.replayed(report);
+        for (kpi, fence) in fences.kpis.iter().filter(|(name, _)| *name != REPLAYED_FENCE) {
             report.counted(I7, "fences", 1);
             report.counted(I8, "fences", 1);
             let whose = format!("the fence of {kpi}");
             self.not_above(report, &whose, fence.claim, fence.version);
-            let recorded = self.history.followers.get(&format!("kpi-mart/{kpi}"));
+            let follower =
+                if kpi.starts_with("late/") { kpi.replacen("late", "late-mart", 1) } else { format!("kpi-mart/{kpi}") };
+            let recorded = self.history.followers.get(&follower);
             if fence.version.as_ref() < recorded {
                 report.broken(I7, || {
                     format!("{whose} is at version {}, the log has recorded more", or_none(fence.version))
@@ -53,6 +56,19 @@ impl MartCheck<'_> {
                     format!("{whose} is at version {}, the head is {}", or_none(fence.version), self.head)
                 });
             }
+        }
+    }
+
+    /// The rows mart looks at replayed rows only where an entry brings some.
+    fn replayed(&self, report: &mut Report) {
+        let Some(fence) = self.snapshot.fences().kpis.get(REPLAYED_FENCE) else { return };
+        self.not_above(report, "the fence of replayed rows", fence.claim, fence.version);
+        let replayed = self.history.replays.last().copied();
+        if self.quiet && fence.version < replayed {
+            report.broken(I8, || {
+                let (at, last) = (or_none(fence.version), or_none(replayed));
+                format!("the fence of replayed rows is at version {at}, the newest replay is entry {last}")
+            });
         }
     }
 

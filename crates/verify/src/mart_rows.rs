@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use lakeward_connect::mart::MartError;
+use lakeward_connect::mart::{MartError, REPLAYED_FENCE};
 use lakeward_core::pipeline::Pipeline;
 use lakeward_core::types::Column;
 
@@ -61,6 +61,11 @@ impl KeptRows {
         };
         let kept = Kept { offset, time: row.line.time, digest };
         self.rows.entry((incarnation, partition)).or_default().push(kept);
+    }
+
+    /// All are taken up; replayed ones came behind their neighbours.
+    pub fn settle(&mut self) {
+        self.rows.values_mut().for_each(|rows| rows.sort_by_key(|kept| kept.offset));
     }
 }
 
@@ -138,12 +143,20 @@ impl MartCheck<'_> {
         for (&source, rows) in &kept.rows {
             let committed = self.committed(source);
             let seen = seen.get(&source).into_iter().flatten();
+            let replayed = self.history.sources.get(&source).filter(|_| self.awaits_replayed());
+            let on_its_way = |row: &Kept| replayed.is_some_and(|reached| reached.replayed.contains(row.offset));
             for (row, _) in rows.iter().zip(seen).filter(|(row, seen)| !**seen && row.offset < committed) {
-                if row.time.is_none_or(|time| Some(time) >= self.boundary()) {
+                if !on_its_way(row) && row.time.is_none_or(|time| Some(time) >= self.boundary()) {
                     report.broken(I8, || format!("{table} lacks {}", shown((source.0, source.1, row.offset))));
                 }
             }
         }
+    }
+
+    /// Whether replayed rows are yet to come: the mart's fence of them is below the newest replay.
+    fn awaits_replayed(&self) -> bool {
+        let fence = self.snapshot.fences().kpis.get(REPLAYED_FENCE).and_then(|fence| fence.version);
+        fence < self.history.replays.last().copied()
     }
 
     /// Rows below have gone by retention (F2), or are on their way.

@@ -14,8 +14,11 @@ use crate::field::{NO_OBJECT, Refusal};
 use crate::history::Source;
 use crate::input::{Input, Record, shown};
 use crate::invariant::Invariant::{self, I3, I4, I6, I10, I12, I13};
+use crate::late::{self, Minutes};
+use crate::late_rows::Missed;
 use crate::line::{self, BronzeLine, Reject};
 use crate::object;
+use crate::replayed::Replayed;
 use crate::report::Report;
 use crate::rules::{Fate, Row, Rules};
 use crate::silver::SilverRow;
@@ -35,6 +38,13 @@ pub struct Replay<'p> {
     partitions: HashMap<i32, Partition>,
     first_windows: BTreeMap<usize, i64>,
     read_before: bool,
+}
+
+/// What an entry's records of one partition came to.
+#[derive(Default)]
+struct Tally {
+    counters: Counters,
+    minutes: Minutes,
 }
 
 #[derive(Default)]
@@ -75,7 +85,7 @@ impl<'p> Replay<'p> {
 
     /// Takes up the definition that an entry is decided by, where it is another than before.
     pub fn decide_by(&mut self, known: &Known, entry: &Entry, report: &mut Report) {
-        let new = self.rules.decide_by(&known.fields, &known.kpis);
+        let new = self.rules.decide_by(known);
         let newest = self.partitions.values().filter_map(|partition| partition.furthest).max();
         let begin = match newest.filter(|_| self.read_before) {
             Some(newest) => {
@@ -96,23 +106,43 @@ impl<'p> Replay<'p> {
     }
 
     /// Takes an entry's records up. The kept rows go to `keep`.
-    pub fn take(&mut self, entry: &Entry, input: &Input, report: &mut Report, mut keep: impl FnMut(SilverRow<'_>)) {
+    /// `replayed` has the lines of those that were refused before.
+    pub fn take(
+        &mut self,
+        entry: &Entry,
+        input: &Input,
+        replayed: &Replayed,
+        report: &mut Report,
+        mut keep: impl FnMut(SilverRow<'_>),
+    ) {
         for (&partition, told) in &entry.partitions {
             let held = self.partitions.entry(partition).or_default();
             if held.incarnation != told.incarnation {
                 held.incarnation = told.incarnation;
                 held.watermark = Some(self.g).filter(|g| *g != NEVER);
             }
-            let mut counters = Counters::default();
+            let mut tally = Tally::default();
             for record in input.records((told.incarnation, partition)) {
-                self.record(partition, &record, &mut counters, report, &mut keep);
+                tally.counters.records += 1;
+                self.record(partition, &record, &mut tally, report, &mut keep);
+            }
+            for offset in told.replayed.iter() {
+                let identity = (told.incarnation, partition, offset);
+                let Some(bronze) = replayed.line(identity) else {
+                    report.broken(I13, || format!("entry {}: {} was not refused", entry.version, shown(identity)));
+                    continue;
+                };
+                tally.counters.replayed += 1;
+                // As if it had come now: nothing is wrong with it any more, or it must not be replayed.
+                let record = Record { identity, bronze, reject: None };
+                self.record(partition, &record, &mut tally, report, &mut keep);
             }
             if let Some(floor) = told.floor.filter(|floor| floor.0 != NEVER)
                 && let Some(held) = self.partitions.get_mut(&partition)
             {
                 held.rise(floor.0);
             }
-            self.compare(entry, (told.incarnation, partition), told, &counters, report);
+            self.compare(entry, (told.incarnation, partition), told, &tally, report);
         }
         let watermarks = entry.partitions.keys().filter_map(|p| self.partitions.get(p)).map(Partition::watermark);
         self.g = watermarks.min().unwrap_or(NEVER).max(self.g);
@@ -125,11 +155,11 @@ impl<'p> Replay<'p> {
         &mut self,
         partition: i32,
         record: &Record<'_>,
-        counters: &mut Counters,
+        tally: &mut Tally,
         report: &mut Report,
         keep: &mut impl FnMut(SilverRow<'_>),
     ) {
-        counters.records += 1;
+        let counters = &mut tally.counters;
         let Some(bytes) = record.bronze else { return self.only_quarantined(record, counters, report) };
         let text = std::str::from_utf8(bytes).map_err(|_| "is no text");
         let line = match text.and_then(line::bronze) {
@@ -142,7 +172,7 @@ impl<'p> Replay<'p> {
             counters.tombstones += 1;
             return expect_none(record, report);
         };
-        match self.rules.judge(&line, members, record.reject.map(|reject| reject.reason.as_str())) {
+        match self.rules.judge(&line, members, record.reject) {
             Fate::Refused(refusal) => {
                 counters.quarantined += 1;
                 *counters.by_reason.entry(refusal.reason.to_owned()).or_default() += 1;
@@ -157,7 +187,7 @@ impl<'p> Replay<'p> {
             }
             Fate::Row(row) => {
                 expect_none(record, report);
-                self.row(partition, &line, &row, counters, keep);
+                self.row(partition, &line, &row, tally, keep);
                 self.observe(partition, row.time);
             }
         }
@@ -190,16 +220,17 @@ impl<'p> Replay<'p> {
         partition: i32,
         line: &BronzeLine<'_>,
         row: &Row,
-        counters: &mut Counters,
+        tally: &mut Tally,
         keep: &mut impl FnMut(SilverRow<'_>),
     ) {
+        let counters = &mut tally.counters;
         if self.is_duplicate(partition, row, counters) {
             counters.duplicate += 1;
             return;
         }
         counters.kept += 1;
-        keep(SilverRow { line, cells: &row.cells });
         let watermark = self.partitions.get(&partition).map_or(NEVER, Partition::watermark);
+        let mut missed = Vec::new();
         for (i, kpi) in self.rules.pipeline.kpis.iter().enumerate() {
             let Some(input) = row.inputs.get(i).and_then(Option::as_ref) else { continue };
             let start = start_of(kpi, row.time);
@@ -207,10 +238,13 @@ impl<'p> Replay<'p> {
                 *counters.before_first.entry(kpi.name.clone()).or_default() += 1;
             } else if is_closed(kpi, start, watermark) {
                 *counters.late.entry(kpi.name.clone()).or_default() += 1;
+                tally.minutes.count(&kpi.name, row.time);
+                missed.push(Missed { kpi: i, start, watermark });
             } else if let Some(windows) = self.windows.get_mut(i) {
                 windows.add(kpi, start, input);
             }
         }
+        keep(SilverRow { line, cells: &row.cells, missed: &missed });
     }
 
     /// T6, per partition: an earlier kept row of the same key, at most `within` away, that can still be judged.
@@ -235,7 +269,8 @@ impl<'p> Replay<'p> {
     }
 
     /// What the entry says of a partition against what was worked out.
-    fn compare(&self, entry: &Entry, source: Source, told: &PartitionEntry, found: &Counters, report: &mut Report) {
+    fn compare(&self, entry: &Entry, source: Source, told: &PartitionEntry, tally: &Tally, report: &mut Report) {
+        let found = &tally.counters;
         let whose = || format!("entry {}, partition {}", entry.version, source.1);
         let mut same = |invariant: Invariant, what: &str, told: String, found: String| {
             if told != found {
@@ -247,6 +282,7 @@ impl<'p> Replay<'p> {
         let c = &told.counters;
         for (what, told, found) in [
             ("records read", c.records, found.records),
+            ("replayed records", c.replayed, found.replayed),
             ("kept rows", c.kept, found.kept),
             ("filtered rows", c.filtered, found.filtered),
             ("duplicates", c.duplicate, found.duplicate),
@@ -261,6 +297,11 @@ impl<'p> Replay<'p> {
         same(I12, "late rows", named(&c.late), named(&found.late));
         same(I12, "rows before the first window", named(&c.before_first), named(&found.before_first));
         same(I13, "reasons", named(&merged(&c.by_reason)), named(&found.by_reason));
+        if late::minutes_are_told(told) {
+            same(I12, "minutes of late rows", late::told_minutes(told), tally.minutes.newest());
+        } else {
+            report.undecided(I12, "entries of an earlier version don't say in which minutes late rows lay");
+        }
         report.counted(I3, "ranges", 1);
         report.counted(I12, "ranges", 1);
     }

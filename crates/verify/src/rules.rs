@@ -4,14 +4,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use lakeward_core::hive::is_special;
-use lakeward_core::pipeline::{EventTimeSource, Holds, Kpi, Otherwise, Pipeline};
+use lakeward_core::pipeline::{EventTimeSource, FieldDef, Holds, Kpi, Otherwise, Pipeline};
 use lakeward_core::types::{Column, DataType};
 
 use crate::calendar::DAY;
 use crate::cell::Cell;
+use crate::definition::{Known, Strictness};
 use crate::eval::eval;
 use crate::field::{self, Refusal};
-use crate::line::BronzeLine;
+use crate::line::{BronzeLine, Reject};
 use crate::object::Members;
 
 /// The largest key, in bytes of its encoding (N3).
@@ -23,8 +24,10 @@ pub struct Rules<'p> {
     pub pipeline: &'p Pipeline,
     /// Fields and derived columns.
     pub columns: Vec<Column>,
-    /// Fields that the definition in force knows; the others are NULL.
-    pub known_fields: Vec<bool>,
+    /// Fields as the definition in force had them; those that it didn't know are NULL.
+    pub fields: Vec<Option<FieldDef>>,
+    /// Checks of the definition in force that are gone today: what they refused is taken from Quarantine.
+    gone_checks: BTreeSet<String>,
     /// KPIs that the definition in force knows.
     pub known_kpis: Vec<bool>,
     by_name: HashMap<&'p str, usize>,
@@ -65,35 +68,44 @@ impl<'p> Rules<'p> {
         Self {
             pipeline,
             columns: pipeline.row_columns(),
-            known_fields: vec![true; pipeline.fields.len()],
+            fields: pipeline.fields.iter().cloned().map(Some).collect(),
+            gone_checks: BTreeSet::new(),
             known_kpis: vec![true; pipeline.kpis.len()],
             by_name: pipeline.fields.iter().enumerate().map(|(i, field)| (field.name.as_str(), i)).collect(),
         }
     }
 
-    /// Goes on with only these fields and KPIs; answers the KPIs that are new by it.
-    pub fn decide_by(&mut self, fields: &BTreeSet<String>, kpis: &BTreeSet<String>) -> Vec<usize> {
+    /// Goes on by what an earlier definition knew; answers the KPIs that are new by it.
+    pub fn decide_by(&mut self, known: &Known) -> Vec<usize> {
         let before = std::mem::take(&mut self.known_kpis);
-        self.known_fields = self.pipeline.fields.iter().map(|field| fields.contains(&field.name)).collect();
-        self.known_kpis = self.pipeline.kpis.iter().map(|kpi| kpis.contains(&kpi.name)).collect();
+        let as_it_was = |field: &FieldDef| {
+            let Strictness { required, round } = *known.fields.get(&field.name)?;
+            Some(FieldDef { required, round, ..field.clone() })
+        };
+        self.fields = self.pipeline.fields.iter().map(as_it_was).collect();
+        let gone = known.checks.iter().filter(|name| !self.pipeline.checks.iter().any(|check| check.name == **name));
+        self.gone_checks = gone.cloned().collect();
+        self.known_kpis = self.pipeline.kpis.iter().map(|kpi| known.kpis.contains(&kpi.name)).collect();
         let new = before.iter().zip(&self.known_kpis).enumerate().filter(|(_, (was, is))| !**was && **is);
         new.map(|(i, _)| i).collect()
     }
 
-    /// Decides a record that is a JSON object. `told` is the reason that Quarantine gives for it, if it is there: what
-    /// was too far ahead of a clock (FUTURE), and which Kafka times no calendar holds, is taken from it (T4).
+    /// Decides a record that is a JSON object. `told` is what Quarantine says of it, if it is there: what was too far ahead
+    /// of a clock (FUTURE), which Kafka times no calendar holds (T4), and what a check refused that is gone is taken from it.
     #[must_use]
-    pub fn judge(&self, line: &BronzeLine<'_>, members: &Members<'_>, told: Option<&str>) -> Fate {
-        let decided = self.decode(members).and_then(|cells| Ok((self.time(line, &cells, told)?, cells)));
-        match decided {
-            Ok((time, cells)) => self.checked(cells, time),
-            Err(refusal) => Fate::Refused(refusal),
+    pub fn judge(&self, line: &BronzeLine<'_>, members: &Members<'_>, told: Option<&Reject>) -> Fate {
+        let reason = told.map(|reject| reject.reason.as_str());
+        let decided = self.decode(members).and_then(|cells| Ok((self.time(line, &cells, reason)?, cells)));
+        let gone = told.filter(|_| reason == Some("CHECK")).and_then(|reject| reject.field.as_ref());
+        match (decided, gone.filter(|check| self.gone_checks.contains(*check))) {
+            (Ok(_), Some(check)) => Fate::Refused(Refusal::of("CHECK", check)),
+            (Ok((time, cells)), None) => self.checked(cells, time),
+            (Err(refusal), _) => Fate::Refused(refusal),
         }
     }
 
     fn decode(&self, members: &Members<'_>) -> Result<Vec<Cell>, Refusal> {
-        let fields = &self.pipeline.fields;
-        let mut raw: Vec<Option<&str>> = vec![None; fields.len()];
+        let mut raw: Vec<Option<&str>> = vec![None; self.fields.len()];
         for (name, value) in members {
             let slot = self.by_name.get(name.as_ref()).and_then(|at| raw.get_mut(*at));
             if let Some(slot) = slot {
@@ -101,8 +113,8 @@ impl<'p> Rules<'p> {
             }
         }
         let mut cells = Vec::with_capacity(self.columns.len());
-        for ((field, raw), known) in fields.iter().zip(raw).zip(&self.known_fields) {
-            cells.push(if *known { field::cell(field, raw)? } else { Cell::Null });
+        for (field, raw) in self.fields.iter().zip(raw) {
+            cells.push(field.as_ref().map_or(Ok(Cell::Null), |field| field::cell(field, raw))?);
         }
         Ok(cells)
     }

@@ -11,6 +11,7 @@ use crate::definition::Known;
 use crate::history::Live;
 use crate::input::{Input, shown};
 use crate::invariant::Invariant::I3;
+use crate::late_rows::Missed;
 use crate::line::{self, BronzeLine, Identity};
 use crate::report::Report;
 use crate::rules::{Fate, Rules};
@@ -22,6 +23,8 @@ pub struct SilverRow<'a> {
     pub line: &'a BronzeLine<'a>,
     /// Fields and derived columns.
     pub cells: &'a [Cell],
+    /// Windows that it came too late for.
+    pub missed: &'a [Missed],
 }
 
 /// The columns that the engine adds, behind a row's own.
@@ -35,7 +38,8 @@ pub struct Silver {
     /// All columns.
     pub columns: Vec<Declared>,
     folders: Vec<usize>,
-    own: usize,
+    /// Fields and derived columns; the time of processing follows.
+    pub own: usize,
 }
 
 /// Rows that an entry's files must hold, by identity.
@@ -100,7 +104,7 @@ impl Silver {
         report: &mut Report,
     ) {
         let fields = |name: &str| explain.rules.pipeline.fields.iter().any(|field| field.name == name);
-        let later = |name: &str| known.is_some_and(|known| fields(name) && !known.fields.contains(name));
+        let later = |name: &str| known.is_some_and(|known| fields(name) && !known.fields.contains_key(name));
         let table = Table { columns: &self.columns, folders: &self.folders, later: &later };
         let path = &live.file.path;
         let mut scratch = Vec::new();
@@ -124,7 +128,9 @@ impl Silver {
         });
     }
 
-    fn identity(&self, columns: &[Column<'_>], row: usize) -> Option<Identity> {
+    /// The coordinates of a row with Silver's columns in front.
+    #[must_use]
+    pub fn identity(&self, columns: &[Column<'_>], row: usize) -> Option<Identity> {
         let int = |at: usize| match columns.get(self.own + at).map(|column| column.cell(row)) {
             Some(Cell::Int(n)) => Some(n),
             _ => None,
@@ -148,7 +154,7 @@ impl Explain<'_> {
         let line = text.and_then(|text| line::bronze(text).ok());
         let judged = line.as_ref().and_then(|line| Some((line, self.rules.judge(line, line.members.as_ref()?, None))));
         let Some((line, Fate::Row(decided))) = judged else { return format!("{} differs", shown(identity)) };
-        let expected = SilverRow { line, cells: &decided.cells };
+        let expected = SilverRow { line, cells: &decided.cells, missed: &[] };
         let differs = silver.columns.iter().zip(columns).enumerate().filter_map(|(at, (declared, column))| {
             let (wanted, found) = (silver.cell(&expected, at), column.cell(row));
             let same = at == silver.own + PROCESSING || wanted == found || silver.shares_null(at, &wanted);

@@ -105,6 +105,8 @@ class Hdfs:
             "fs.defaultFS": f"hdfs://127.0.0.1:{self.state.port('namenode')}",
             "hadoop.tmp.dir": self.folder / "tmp",
             "hadoop.http.staticuser.user": getpass.getuser(),
+            # Figures for Prometheus at /prom, as in docker-compose.yml.
+            "hadoop.prometheus.endpoint.enabled": "true",
         }
 
     def _hdfs_site(self):

@@ -53,6 +53,22 @@ async fn names(lake: &Lake, dir: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_file_is_read_in_parts() {
+    every_store("parts", |lake| async move {
+        assert_eq!(lake.read_part("a/gone.json", 0, 4).await.unwrap(), None);
+        lake.put("a/f.json", text("0123456789")).await.unwrap();
+        for (from, most, expected) in
+            [(0, 4, "0123"), (4, 4, "4567"), (8, 4, "89"), (10, 4, ""), (99, 4, ""), (3, 0, "")]
+        {
+            let part = lake.read_part("a/f.json", from, most).await.unwrap().unwrap();
+            assert_eq!(part, expected, "{most} bytes from {from}, {}", lake.store());
+        }
+        lake.put("a/empty.json", text("")).await.unwrap();
+        assert_eq!(lake.read_part("a/empty.json", 0, 4).await.unwrap().unwrap(), "");
+    });
+}
+
+#[test]
 fn a_create_happens_once_and_keeps_its_content() {
     every_store("create", |lake| async move {
         assert_eq!(lake.create_new("p/log/0/1.json", text("one")).await, Create::Created);
@@ -173,6 +189,8 @@ fn the_self_test_passes_and_leaves_nothing() {
         lake.self_test().await.unwrap();
         assert_eq!(names(&lake, "").await, [""; 0]);
         assert!(lake.same_file_system("_lakeward/staging", "silver").await.unwrap());
+        let free = lake.free_bytes().await.unwrap();
+        assert_eq!(free.is_some_and(|bytes| bytes > 0), lake.store().starts_with("file://"), "{free:?}");
     });
 }
 

@@ -91,6 +91,23 @@ impl Hdfs {
         Ok(found.then(|| all.freeze()))
     }
 
+    pub(super) async fn read_part(&self, path: &str, from: u64, most: usize) -> Result<Option<Bytes>, LakeError> {
+        let (client, full) = (self.client.clone(), self.full(path));
+        let part = async move {
+            let reader = client.read(&full).await?;
+            // It panics where a range leaves the file.
+            match usize::try_from(from).ok().and_then(|from| Some((from, reader.file_length().checked_sub(from)?))) {
+                Some((from, left)) if left > 0 => reader.read_range(from, most.min(left)).await,
+                _ => Ok(Bytes::new()),
+            }
+        };
+        match self.run(part).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if is_missing(&e) => Ok(None),
+            Err(e) => Err(self.error(path, "read", e)),
+        }
+    }
+
     pub(super) async fn checksum(&self, path: &str) -> Result<Option<String>, LakeError> {
         let mut sum = Checksum::new();
         let found = self.read_chunks(path, |chunk| sum.update(&chunk)).await?;

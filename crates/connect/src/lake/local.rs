@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::UNIX_EPOCH,
@@ -60,6 +60,17 @@ impl Local {
 
     pub(super) fn read(&self, path: &str) -> Result<Option<Bytes>, LakeError> {
         absent(fs::read(self.full(path))).map(|o| o.map(Bytes::from)).map_err(|e| self.error(path, "read", &e))
+    }
+
+    pub(super) fn read_part(&self, path: &str, from: u64, most: usize) -> Result<Option<Bytes>, LakeError> {
+        let part = || -> io::Result<Option<Bytes>> {
+            let Some(mut file) = absent(File::open(self.full(path)))? else { return Ok(None) };
+            file.seek(io::SeekFrom::Start(from))?;
+            let mut bytes = Vec::new();
+            file.take(u64::try_from(most).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+            Ok(Some(bytes.into()))
+        };
+        part().map_err(|e| self.error(path, "read", &e))
     }
 
     pub(super) fn make_durable(&self, path: &str) -> Result<(), LakeError> {
@@ -164,6 +175,12 @@ impl Local {
             }
         }
         Err(LakeError::other(&self.store, path, "no folder above it exists"))
+    }
+
+    /// Bytes that this process may still write to the file system under the root.
+    pub(super) fn free_bytes(&self) -> Result<u64, LakeError> {
+        let disk = rustix::fs::statvfs(&*self.root).map_err(|e| self.error("", "ask for free space", &e.into()))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     fn link_away(&self, from: &str, to: &str) -> io::Result<Rename> {

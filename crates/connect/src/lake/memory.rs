@@ -21,7 +21,7 @@ use super::{Create, DirEntry, LakeError, Rename, Stat, outcome::Fault, path as n
 pub enum Operation {
     /// `create_new`
     Create,
-    /// `read`, `read_durable`, `checksum`
+    /// `read`, `read_part`, `read_durable`, `checksum`
     Read,
     /// `stat`
     Stat,
@@ -174,6 +174,14 @@ impl Memory {
     pub(super) fn read(&self, path: &str) -> Result<Option<Bytes>, LakeError> {
         let inner = self.asked(Operation::Read, path)?;
         Ok(inner.files.get(path).cloned())
+    }
+
+    pub(super) fn read_part(&self, path: &str, from: u64, most: usize) -> Result<Option<Bytes>, LakeError> {
+        let part = |bytes: Bytes| {
+            let from = usize::try_from(from).map_or(bytes.len(), |from| from.min(bytes.len()));
+            bytes.slice(from..bytes.len().min(from.saturating_add(most)))
+        };
+        Ok(self.read(path)?.map(part))
     }
 
     pub(super) fn stat(&self, path: &str) -> Result<Option<Stat>, LakeError> {

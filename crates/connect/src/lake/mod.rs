@@ -118,6 +118,18 @@ impl Lake {
         }
     }
 
+    /// At most `most` bytes of the file from byte `from` on, fewer only at its end; `None` if there is no file.
+    pub async fn read_part(&self, path: &str, from: u64, most: usize) -> Result<Option<Bytes>, LakeError> {
+        let _around = Around::lake(Operation::Read, path);
+        path::check(self.store(), path)?;
+        let owned = path.to_owned();
+        match &self.0 {
+            Store::Local(local) => self.off(local, path, move |local| local.read_part(&owned, from, most)).await,
+            Store::Hdfs(hdfs) => hdfs.read_part(path, from, most).await,
+            Store::Memory(memory) => memory.read_part(path, from, most),
+        }
+    }
+
     /// As [`Lake::read`], and the name is durable before it answers: what someone else created may not be yet (L1).
     pub async fn read_durable(&self, path: &str) -> Result<Option<Bytes>, LakeError> {
         let found = self.read(path).await?;
@@ -271,6 +283,15 @@ impl Lake {
         match &self.0 {
             Store::Local(local) => self.off(local, at, move |local| Ok(local.device(&a)? == local.device(&b)?)).await,
             Store::Hdfs(_) | Store::Memory(_) => Ok(true),
+        }
+    }
+
+    /// Bytes that may still be written to the lake's disk; `None` for a store that isn't one: HDFS tells its NameNode's
+    /// watchers.
+    pub async fn free_bytes(&self) -> Result<Option<u64>, LakeError> {
+        match &self.0 {
+            Store::Local(local) => self.off(local, "", Local::free_bytes).await.map(Some),
+            Store::Hdfs(_) | Store::Memory(_) => Ok(None),
         }
     }
 

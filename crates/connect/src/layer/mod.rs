@@ -7,6 +7,7 @@ mod count;
 mod encode;
 mod epoch_files;
 mod leaf;
+mod lines;
 mod properties;
 mod provenance;
 mod read;
@@ -23,6 +24,7 @@ pub use self::{
     count::{FileContent, file_content},
     epoch_files::EpochFiles,
     leaf::{LeafError, MAX_VALUE_BYTES, NULL_VALUE, read_leaf_values},
+    lines::Lines,
     read::{read_parquet, read_rows},
     roll_forward::{Rolled, roll_forward},
     spec::{AppendMeta, DEFAULT_MAX_LEAVES, LayerSpec, ParquetSpec},

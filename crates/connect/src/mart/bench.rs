@@ -16,8 +16,10 @@ use arrow::record_batch::RecordBatch;
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::types::{Column, DataType};
 
-use super::plan::{KpiTable, Plan, RowsTable, Table};
-use super::{Claimed, FinalRows, LiveRows, Mart, MartContext, MartFaults, MartOptions, MartTwin, ReignEnd, RowsBatch};
+use super::plan::{KpiTable, LateTable, Plan, RowsTable, Table, late_fence};
+use super::{
+    AddedRows, Claimed, FinalRows, LiveRows, Mart, MartContext, MartFaults, MartOptions, MartTwin, ReignEnd, RowsBatch,
+};
 
 pub(super) const MINUTE: i64 = 60_000_000;
 pub(super) const DAY: i64 = 86_400_000_000;
@@ -156,6 +158,11 @@ impl Bench {
         self.query("SELECT kafka_partition, kafka_offset, note FROM things ORDER BY 1, 2").await
     }
 
+    /// Partition and offset of every late row, in order.
+    pub async fn late(&self) -> Vec<String> {
+        self.query("SELECT kafka_partition, kafka_offset FROM too_late ORDER BY 1, 2").await
+    }
+
     /// The first KPI: minute, colour, total, whether final.
     pub async fn kpi(&self) -> Vec<String> {
         let minute = match &self.mart {
@@ -185,7 +192,7 @@ pub(super) fn ends(offset: i64) -> ReignEnd {
     Arc::new(move |_, _, _| offset)
 }
 
-/// A table of rows and two KPIs, by minute and by day.
+/// A table of rows and two KPIs, by minute and by day; the first has a table of late rows, which looks like that of rows.
 pub(super) fn plan(pipeline: &str) -> Plan {
     let money = DataType::Decimal { precision: 18, scale: 2 };
     let rows = Table {
@@ -214,6 +221,11 @@ pub(super) fn plan(pipeline: &str) -> Plan {
         window: 0,
         is_final: 3,
     };
+    let late = LateTable {
+        fence: late_fence("per_minute"),
+        table: Table { name: "too_late".into(), ..rows.clone() },
+        timestamp: "kafka_timestamp".into(),
+    };
     Plan {
         pipeline: pipeline.into(),
         rows: Some(RowsTable {
@@ -229,6 +241,7 @@ pub(super) fn plan(pipeline: &str) -> Plan {
             Some(kpi("per_day", Column::new("day", DataType::Date, false))),
             None,
         ],
+        late: vec![Some(late), None, None],
     }
 }
 
@@ -253,6 +266,12 @@ pub(super) fn rows(partition: i32, base: i64, to: i64, by: &str) -> RowsBatch {
     ];
     let rows = batch(&plan("p").rows.unwrap().table.columns, arrays);
     RowsBatch { incarnation: 0, partition, base, to, rows }
+}
+
+/// Late rows at these offsets of partition 0, of the entries above `above` up to `version`.
+pub(super) fn late(above: Option<u64>, version: u64, offsets: std::ops::Range<i64>) -> AddedRows {
+    let rows = vec![rows(0, offsets.start, offsets.end, "late").rows];
+    AddedRows { above: above.map(Version), version: Version(version), rows }
 }
 
 /// Values of a KPI: (window start in microseconds, colour, total in cents). The `is_final` column holds nonsense: marts

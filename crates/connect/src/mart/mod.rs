@@ -27,7 +27,7 @@ use lakeward_core::pipeline::Pipeline;
 
 pub use error::MartError;
 pub use outcome::*;
-pub use plan::MartContext;
+pub use plan::{Added, MartContext, REPLAYED_FENCE, late_fence};
 pub use postgres::PostgresMart;
 pub use snapshot::{Fences, HeldKpiFence, MartSnapshot, MartValue, TableScan};
 pub use sqlite::SqliteMart;
@@ -142,6 +142,12 @@ impl Mart {
     pub async fn apply_final(&self, ctx: &MartContext, kpi: usize, rows: FinalRows) -> Result<FinalOutcome, MartError> {
         let _around = Around::mart(MartCall::Final);
         each!(self, mart => mart.apply_final(ctx, kpi, rows).await)
+    }
+
+    /// Adds rows that entries brought: all or none, and only behind those of the entries before.
+    pub async fn add(&self, ctx: &MartContext, to: Added, rows: AddedRows) -> Result<AddOutcome, MartError> {
+        let _around = Around::mart(MartCall::Add);
+        each!(self, mart => mart.add(ctx, to, rows).await)
     }
 
     /// Retention: deletes rows whose Kafka timestamp is below the boundary.

@@ -21,7 +21,7 @@ pub enum Claimed {
     Held {
         /// Next offset per (incarnation, partition), for every fence of this log.
         next: BTreeMap<Coordinates, i64>,
-        /// Fence per KPI name.
+        /// Fence per KPI name, and by `late_fence` those of tables of late rows.
         kpis: BTreeMap<String, KpiFence>,
     },
     /// A greater claim holds the mart: step down. Nothing was changed.
@@ -104,6 +104,35 @@ pub struct FinalRows {
     /// in any order, rows or not; at least that of the last one. Non-final rows of these windows go. Where the column
     /// is a timestamp or date, so do non-final rows of all earlier windows.
     pub closed_windows: Option<ArrayRef>,
+}
+
+/// The late rows of a KPI that entries have added.
+#[derive(Clone, Debug)]
+pub struct AddedRows {
+    /// The rows are those of the entries above this one (`None`: of all) …
+    pub above: Option<Version>,
+    /// … up to this one.
+    pub version: Version,
+    /// `Pipeline::late_row_columns` in order.
+    pub rows: Vec<RecordBatch>,
+}
+
+/// What became of late rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum AddOutcome {
+    /// All are in the table, once.
+    Applied,
+    /// The table holds the rows up to another entry: go on from there. Nothing was changed.
+    At {
+        /// That entry; `None` before the first.
+        version: Option<Version>,
+    },
+    /// A greater claim holds the mart: step down. Nothing was changed.
+    Fenced {
+        /// The claim that holds it.
+        claim: Version,
+    },
 }
 
 /// What became of an entry's final rows.

@@ -1,9 +1,11 @@
 //! The tables that a pipeline needs in a mart: names, types, keys. Pure; both marts render it in their own SQL.
 
 use lakeward_core::ids::Version;
-use lakeward_core::pipeline::{Kpi, Pipeline, system_columns};
+use lakeward_core::pipeline::{Kpi, LateTable as Declared, Pipeline, system_columns};
 use lakeward_core::types::{Column, DataType};
 use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
 
 use super::MartError;
 
@@ -39,6 +41,16 @@ pub(crate) struct KpiTable {
     pub is_final: usize,
 }
 
+/// The table of rows that came too late for a KPI; batches carry exactly its columns, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct LateTable {
+    /// What its fence is known by, beside those of KPIs: the name of its layer, which no KPI can have.
+    pub fence: String,
+    pub table: Table,
+    /// The Kafka timestamp's column.
+    pub timestamp: String,
+}
+
 /// All tables of one pipeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -46,6 +58,8 @@ pub(crate) struct Plan {
     pub rows: Option<RowsTable>,
     /// By the KPI's index in the pipeline; `None` where a KPI has no mart.
     pub kpis: Vec<Option<KpiTable>>,
+    /// Likewise where a KPI keeps its late rows in the mart.
+    pub late: Vec<Option<LateTable>>,
 }
 
 /// Who writes: pipeline, log and claim, with the tables. Cheap to clone; every write is judged by it.
@@ -78,17 +92,82 @@ impl MartContext {
         let missing = || MartError::Config(format!("KPI {kpi} of pipeline {} has no mart table", self.plan.pipeline));
         self.plan.kpis.get(kpi).and_then(Option::as_ref).ok_or_else(missing)
     }
+
+    /// Where rows that entries bring are added.
+    pub(crate) fn target(&self, added: Added) -> Result<Target<'_>, MartError> {
+        match added {
+            Added::Late { kpi } => {
+                let missing =
+                    || MartError::Config(format!("KPI {kpi} of {} has no mart table of late rows", self.plan.pipeline));
+                let late = self.plan.late.get(kpi).and_then(Option::as_ref).ok_or_else(missing)?;
+                Ok(Target { fence: &late.fence, table: &late.table, sources: None })
+            }
+            Added::Replayed => {
+                let rows = self.rows()?;
+                Ok(Target { fence: REPLAYED_FENCE, table: &rows.table, sources: Some(&rows.sources) })
+            }
+        }
+    }
 }
+
+/// Rows that come to a table by the entries that bring them, never ahead of the log (F3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// The late rows of a KPI, to its table of such. Batches have `Pipeline::late_row_columns`.
+    Late {
+        /// Its number.
+        kpi: usize,
+    },
+    /// Rows replayed out of Quarantine, to the table of rows. Batches have `Pipeline::silver_columns`. A row that is there
+    /// is left as it is: whoever filled the table from the lake has found it there.
+    Replayed,
+}
+
+/// A table that rows are added to.
+pub(crate) struct Target<'p> {
+    pub fence: &'p str,
+    pub table: &'p Table,
+    /// Per column its place in a batch, and rows may be there; `None`: batches have exactly the columns, and rows are new.
+    pub sources: Option<&'p [usize]>,
+}
+
+impl Target<'_> {
+    /// The batches that hold rows, with exactly the table's columns.
+    pub fn batches(&self, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>, String> {
+        let full = rows.iter().filter(|batch| batch.num_rows() > 0);
+        let of = |batch: &RecordBatch| match self.sources {
+            None => Ok(batch.clone()),
+            Some(sources) => batch.project(sources).map_err(|e| format!("rows for {}: {e}", self.table.name)),
+        };
+        full.map(of).collect()
+    }
+}
+
+/// What the fence of replayed rows is known by: no KPI can be called so.
+pub const REPLAYED_FENCE: &str = "replayed/rows";
 
 impl Plan {
     pub fn new(pipeline: &Pipeline) -> Result<Self, MartError> {
         let kpis = pipeline.kpis.iter().map(kpi_table).collect();
-        Ok(Self { pipeline: pipeline.name.clone(), rows: rows_table(pipeline)?, kpis })
+        let late = |kpi: &Kpi| late_table(pipeline, kpi, kpi.late_table.as_ref()?);
+        let late = pipeline.kpis.iter().map(late).collect();
+        Ok(Self { pipeline: pipeline.name.clone(), rows: rows_table(pipeline)?, kpis, late })
     }
 
-    /// The rows table and the KPI tables.
+    /// The rows table, the KPI tables and those of late rows.
     pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.rows.iter().map(|rows| &rows.table).chain(self.kpi_tables().map(|kpi| &kpi.table))
+        self.rows.iter().map(|rows| &rows.table).chain(self.by_entry().map(|(_, table)| table))
+    }
+
+    /// The tables that entries are applied to, each with the name of its fence.
+    pub fn by_entry(&self) -> impl Iterator<Item = (&str, &Table)> {
+        let kpis = self.kpi_tables().map(|kpi| (kpi.kpi.as_str(), &kpi.table));
+        kpis.chain(self.late_tables().map(|late| (late.fence.as_str(), &late.table)))
+    }
+
+    /// Names of the fences that entries move.
+    pub fn fences(&self) -> impl Iterator<Item = &str> {
+        self.by_entry().map(|(name, _)| name).chain(self.rows.iter().map(|_| REPLAYED_FENCE))
     }
 
     /// A table by its name, and the column that says how new a row is: the Kafka timestamp, or the window.
@@ -96,7 +175,8 @@ impl Plan {
         let rows = self.rows.iter().map(|rows| (&rows.table, rows.timestamp.as_deref()));
         let kpis =
             self.kpi_tables().map(|kpi| (&kpi.table, kpi.table.columns.get(kpi.window).map(|c| c.name.as_str())));
-        rows.chain(kpis).find(|(table, _)| table.name == name)
+        let late = self.late_tables().map(|late| (&late.table, Some(late.timestamp.as_str())));
+        rows.chain(kpis).chain(late).find(|(table, _)| table.name == name)
     }
 
     /// ORDER BY of that table's rows, newest first, else by key.
@@ -109,6 +189,10 @@ impl Plan {
 
     pub fn kpi_tables(&self) -> impl Iterator<Item = &KpiTable> {
         self.kpis.iter().flatten()
+    }
+
+    pub fn late_tables(&self) -> impl Iterator<Item = &LateTable> {
+        self.late.iter().flatten()
     }
 }
 
@@ -186,6 +270,23 @@ fn kpi_table(kpi: &Kpi) -> Option<KpiTable> {
         window: mart.window_column,
         is_final: mart.final_column,
     })
+}
+
+/// All columns of a late row, known by its coordinates (N4).
+fn late_table(pipeline: &Pipeline, kpi: &Kpi, declared: &Declared) -> Option<LateTable> {
+    let name = declared.table.clone()?;
+    let late = pipeline.late_row_columns();
+    let columns: Vec<Column> = late.iter().map(|c| Column::new(c.name.to_lowercase(), c.ty, c.nullable)).collect();
+    let key = ["kafka_incarnation", "kafka_partition", "kafka_offset"];
+    let key = key.iter().filter_map(|name| columns.iter().position(|column| column.name == *name)).collect();
+    let table = Table { name, columns, key };
+    Some(LateTable { fence: late_fence(&kpi.name), table, timestamp: "kafka_timestamp".to_owned() })
+}
+
+/// The name by which the fence of a KPI's table of late rows is known.
+#[must_use]
+pub fn late_fence(kpi: &str) -> String {
+    format!("late/{kpi}")
 }
 
 /// Eight hexadecimal digits that tell long names apart.

@@ -22,23 +22,32 @@ pub(crate) struct Found {
     pub has_default: bool,
 }
 
-/// What speaks against using the table as it is, and the columns that may be added to it.
+/// How a table that is there differs from what is needed.
+#[derive(Default)]
+pub(crate) struct Difference<'a> {
+    /// What speaks against using it.
+    pub against: Vec<String>,
+    /// Columns that may be added to it.
+    pub missing: Vec<&'a Column>,
+    /// Columns that may not be NULL there and may here.
+    pub strict: Vec<&'a Column>,
+}
+
+/// Compares them.
 pub(crate) fn compare<'a>(
     table: &'a Table,
     found: &BTreeMap<String, Found>,
     found_key: &BTreeSet<String>,
     sql_type: fn(DataType) -> String,
-) -> (Vec<String>, Vec<&'a Column>) {
-    let (mut differences, mut missing) = (Vec::new(), Vec::new());
+) -> Difference<'a> {
+    let Difference { against: mut differences, mut missing, mut strict } = Difference::default();
     for column in &table.columns {
         let (name, wanted) = (&column.name, sql_type(column.ty));
         match found.get(name) {
             None if column.nullable => missing.push(column),
             None => differences.push(format!("column {name} {wanted} is missing")),
             Some(is) if is.ty != wanted => differences.push(format!("column {name} is {}, not {wanted}", is.ty)),
-            Some(is) if is.not_null && column.nullable => {
-                differences.push(format!("column {name} is NOT NULL, but may hold NULL"));
-            }
+            Some(is) if is.not_null && column.nullable => strict.push(column),
             Some(_) => {}
         }
     }
@@ -52,5 +61,5 @@ pub(crate) fn compare<'a>(
         let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
         differences.push(format!("its primary key is ({}), not ({})", list(found_key), list(&wanted)));
     }
-    (differences, missing)
+    Difference { against: differences, missing, strict }
 }

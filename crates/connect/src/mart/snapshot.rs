@@ -39,7 +39,7 @@ pub struct Fences {
     pub holder: Option<(String, Version)>,
     /// Fences of rows of the asked log: claim and next offset.
     pub rows: BTreeMap<Coordinates, (Version, i64)>,
-    /// Fences of KPIs of the asked log.
+    /// Fences of KPIs of the asked log, and by `late_fence` of their late rows.
     pub kpis: BTreeMap<String, HeldKpiFence>,
 }
 

@@ -150,6 +150,44 @@ async fn final_rows_stand_and_previews_of_closed_windows_go() {
     .await;
 }
 
+const LATE: Added = Added::Late { kpi: 0 };
+
+#[tokio::test]
+async fn late_rows_are_added_once_behind_those_of_the_entries_before() {
+    on_each_mart(async |bench| {
+        let (context, _) = bench.claimed(1, 0).await;
+        let add = async |above, version, offsets| {
+            bench.mart.add(&context, LATE, late(above, version, offsets)).await.unwrap()
+        };
+        let at = |version: Option<u64>| AddOutcome::At { version: version.map(Version) };
+        assert_eq!(add(Some(2), 3, 0..9).await, at(None), "the table lacks what came before");
+        assert_eq!(add(None, 3, 0..2).await, AddOutcome::Applied);
+        assert_eq!(add(None, 3, 0..2).await, at(Some(3)), "sent again");
+        assert_eq!(add(None, 4, 0..3).await, at(Some(3)), "with more");
+        assert_eq!(add(Some(3), 5, 2..2).await, AddOutcome::Applied);
+        assert_eq!(add(Some(5), 6, 2..3).await, AddOutcome::Applied);
+        assert_eq!(bench.late().await, ["0|0", "0|1", "0|2"]);
+        let status = bench.mart.status_for(&context).await.unwrap();
+        let newest = Some(EventTime(2 * MINUTE));
+        assert!(status.tables.contains(&TableStatus { name: "too_late".into(), rows: 3, newest }), "{status:?}");
+        // An owner that was fenced, and a table that was made anew under the present one.
+        let (next, claimed) = bench.claimed(7, 0).await;
+        assert_eq!(held(claimed).1["late/per_minute"].version, Some(Version(6)));
+        assert_eq!(add(Some(6), 7, 3..4).await, AddOutcome::Fenced { claim: Version(7) });
+        bench.drop_table("too_late").await;
+        bench.mart.prepare_under(&next).await.unwrap();
+        assert!(bench.mart.add(&next, LATE, late(Some(6), 8, 3..4)).await.is_err(), "not claimed since");
+        assert!(held(bench.claimed(7, 0).await.1).1["late/per_minute"].is_new());
+        assert_eq!(bench.mart.add(&next, LATE, late(Some(6), 8, 3..4)).await.unwrap(), at(None));
+        assert_eq!(bench.mart.add(&next, LATE, late(None, 8, 0..4)).await.unwrap(), AddOutcome::Applied);
+        assert_eq!(bench.late().await, ["0|0", "0|1", "0|2", "0|3"]);
+        // Rows that somebody else wrote are told, nothing is added to them.
+        assert!(bench.mart.add(&next, LATE, late(Some(8), 9, 3..5)).await.is_err());
+        assert_eq!(bench.late().await.len(), 4);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_window_column_that_is_a_date_closes_like_its_windows() {
     on_each_mart(async |bench| {
@@ -310,7 +348,7 @@ async fn a_table_made_anew_is_claimed_as_empty_and_takes_nothing_before() {
         assert!(error.to_string().contains("was not claimed"), "{error}");
         let (next, kpis) = held(bench.claimed(1, 0).await.1);
         assert_eq!(next, [((0, 0), 0), ((0, 1), 0)].into());
-        assert!(kpis["per_minute"].is_new() && kpis.len() == 2);
+        assert!(kpis["per_minute"].is_new() && kpis.len() == 4);
         let later = FinalRows { above: Some(Version(3)), ..finals(0, 4, &[], &[1]) };
         let error = bench.mart.apply_final(&context, 0, later).await.unwrap_err();
         assert!(error.to_string().contains("lost entries"), "{error}");

@@ -14,8 +14,8 @@ use lakeward_core::ids::EventTime;
 
 use super::snapshot::{Fences, Held};
 use super::{
-    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
-    NewestRows, ReignEnd, RowsBatch, RowsOutcome, SqliteMart,
+    AddOutcome, Added, AddedRows, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext,
+    MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome, SqliteMart,
 };
 use crate::lake::Cue;
 
@@ -32,6 +32,8 @@ pub enum MartCall {
     Live,
     /// `apply_final`
     Final,
+    /// `add`
+    Add,
     /// `delete_rows_below`
     Delete,
     /// `hand_over`
@@ -135,6 +137,11 @@ impl MartTwin {
     ) -> Result<FinalOutcome, MartError> {
         let ctx = ctx.clone();
         self.call(MartCall::Final, move |mart| async move { mart.apply_final(&ctx, kpi, rows).await }).await
+    }
+
+    pub(super) async fn add(&self, ctx: &MartContext, to: Added, rows: AddedRows) -> Result<AddOutcome, MartError> {
+        let ctx = ctx.clone();
+        self.call(MartCall::Add, move |mart| async move { mart.add(&ctx, to, rows).await }).await
     }
 
     pub(super) async fn delete_rows_below(&self, ctx: &MartContext, to: EventTime) -> Result<LiveOutcome, MartError> {

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{EventTime, Version};
+use crate::late::LateMinutes;
 use crate::ledger::Counters;
 use crate::log::{
     ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    PartitionEntry, StagedFile, StateChange, StateRef, final_path,
+    OffsetSet, PartitionEntry, REPLAYED, Rebuilt, StagedFile, StateChange, StateRef, final_path,
 };
 use crate::watermark;
 
@@ -26,6 +27,10 @@ pub struct BarrierFacts {
     pub idle: bool,
     /// What became of its records since the previous barrier.
     pub counters: Counters,
+    /// When the late ones among them lay.
+    pub late_minutes: LateMinutes,
+    /// Offsets whose records were taken out of Quarantine again; the counters are of these too.
+    pub replayed: OffsetSet,
 }
 
 /// A partition that enters the set (T3), or begins a new incarnation.
@@ -76,6 +81,8 @@ pub struct Draft {
     pub closed: BTreeMap<String, ClosedWindows>,
     /// Staged files by layer name, with the layer's folder.
     pub staged: BTreeMap<String, (String, Vec<StagedFile>)>,
+    /// Files of the log before that this log goes on with where they are, by layer name (L6).
+    pub kept: BTreeMap<String, Vec<LiveFile>>,
     /// State objects written.
     pub state: Vec<StagedState>,
     /// Paths of state objects that a base among `state` replaces.
@@ -90,6 +97,8 @@ pub struct Draft {
     pub followers: BTreeMap<String, Version>,
     /// How far files are in place.
     pub rolled: Option<Version>,
+    /// What of the log before a rebuild has written.
+    pub rebuilt: Option<Rebuilt>,
 }
 
 impl Draft {
@@ -102,6 +111,7 @@ impl Draft {
             new_partitions: BTreeMap::new(),
             closed: BTreeMap::new(),
             staged: BTreeMap::new(),
+            kept: BTreeMap::new(),
             state: Vec::new(),
             state_removed: Vec::new(),
             first_windows: BTreeMap::new(),
@@ -109,6 +119,7 @@ impl Draft {
             entries_from: None,
             followers: BTreeMap::new(),
             rolled: None,
+            rebuilt: None,
         }
     }
 }
@@ -164,6 +175,9 @@ pub fn render(fold: &Fold, draft: &Draft, author: &Author) -> Entry {
     if !(fold.first_windows.is_empty() && draft.first_windows.is_empty()) {
         entry.requires.push(FIRST_WINDOWS.to_owned());
     }
+    if !fold.replays.is_empty() || draft.barriers.values().any(|said| !said.replayed.is_empty()) {
+        entry.requires.push(REPLAYED.to_owned());
+    }
     entry.rows_boundary = draft.rows_boundary.filter(|b| Some(*b) > fold.rows_boundary).or(fold.rows_boundary);
     entry.entries_from = draft.entries_from.max(fold.entries_from);
     entry.rolled = draft.rolled.max(fold.rolled);
@@ -194,6 +208,7 @@ fn blank(log_id: &str, version: Version, previous: Option<String>, draft: &Draft
         entries_from: draft.entries_from,
         followers: draft.followers.clone(),
         rolled: draft.rolled,
+        rebuilt: draft.rebuilt,
         created_at: author.now,
     }
 }
@@ -215,6 +230,8 @@ fn carried(fold: &Fold, draft: &Draft, claim: Version) -> BTreeMap<i32, Partitio
             idle: facts.is_some_and(|b| b.idle),
             counters,
             total,
+            late_minutes: facts.map(|b| b.late_minutes.clone()).unwrap_or_default(),
+            replayed: facts.map(|b| b.replayed.clone()).unwrap_or_default(),
         };
         (p, entry)
     };
@@ -234,6 +251,8 @@ fn enter(new: &BTreeMap<i32, NewPartition>, g: EventTime, claim: Version) -> BTr
             idle: false,
             counters: Counters::default(),
             total: Counters::default(),
+            late_minutes: LateMinutes::default(),
+            replayed: OffsetSet::default(),
         };
         (p, entry)
     };
@@ -254,7 +273,10 @@ fn gold(draft: &Draft, version: Version, g: EventTime) -> Vec<GoldItem> {
 
 fn layers(draft: &Draft, version: Version, attempt: &str) -> BTreeMap<String, LayerChange> {
     let mut n = 0;
-    let mut changes = BTreeMap::new();
+    let mut changes: BTreeMap<String, LayerChange> = BTreeMap::new();
+    for (layer, files) in draft.kept.iter().filter(|(_, files)| !files.is_empty()) {
+        changes.entry(layer.clone()).or_default().added.clone_from(files);
+    }
     for (layer, (folder, files)) in &draft.staged {
         let mut added = Vec::with_capacity(files.len());
         for staged in files {
@@ -262,7 +284,7 @@ fn layers(draft: &Draft, version: Version, attempt: &str) -> BTreeMap<String, La
             n += 1;
         }
         if !added.is_empty() {
-            changes.insert(layer.clone(), LayerChange { added, removed: Vec::new() });
+            changes.entry(layer.clone()).or_default().added.extend(added);
         }
     }
     changes

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{EventTime, OffsetRange, Version};
+use crate::late::LateMinutes;
 use crate::ledger::Counters;
+use crate::log::OffsetSet;
 
 /// The format number of entries that this program writes. A reader refuses a greater one.
 pub const ENTRY_FORMAT: u32 = 1;
@@ -21,8 +23,12 @@ pub const ENGINE_SEMANTICS: u32 = 1;
 /// first such one on: a reader that doesn't know it would count rows of earlier windows.
 pub const FIRST_WINDOWS: &str = "first_windows";
 
+/// Records of this log may have been taken out of Quarantine again (`PartitionEntry::replayed`). Carried by every entry from
+/// the first such one on: to a reader that doesn't know it the ledger would be open.
+pub const REPLAYED: &str = "replayed";
+
 /// Features that this program knows.
-const KNOWN: [&str; 1] = [FIRST_WINDOWS];
+const KNOWN: [&str; 2] = [FIRST_WINDOWS, REPLAYED];
 
 /// A file that writers closed and synced under staging (E2), before any version names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +68,16 @@ pub struct LayerChange {
     /// Final paths of files that are live no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
+}
+
+/// How an entry came out of the log before (L6). A log that is being rebuilt does not count until the one before has
+/// ended, so its claims need an order of their own: that of the claims of the log before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// The claim of the log before under which it was written.
+    pub under: Version,
+    /// All entries of the log before up to this one are in this log.
+    pub upto: Version,
 }
 
 /// What an entry is for.
@@ -119,6 +135,13 @@ pub struct PartitionEntry {
     pub counters: Counters,
     /// What became of all records of this incarnation up to `to`.
     pub total: Counters,
+    /// When the late rows of `[from, to)` lay (I12). Entries of programs that didn't know it have none.
+    #[serde(default, skip_serializing_if = "LateMinutes::is_empty")]
+    pub late_minutes: LateMinutes,
+    /// Offsets below `from` whose records this entry takes out of Quarantine again, in this order, behind those of
+    /// `[from, to)` (H5). The counters are of these too.
+    #[serde(default, skip_serializing_if = "OffsetSet::is_empty")]
+    pub replayed: OffsetSet,
 }
 
 /// The Gold rows of one KPI in an entry.
@@ -223,6 +246,9 @@ pub struct Entry {
     /// All files of entries up to this version are in place (F1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled: Option<Version>,
+    /// Written by a rebuild, from entries of the log before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt: Option<Rebuilt>,
     /// Wall clock when it was built, microseconds: for people and freshness figures, no rule reads it.
     pub created_at: i64,
 }

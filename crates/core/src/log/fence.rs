@@ -110,7 +110,37 @@ pub enum KpiWrite {
     TableLost,
 }
 
+/// Whether a transaction may add rows to a table that takes every entry's rows once, such as that of late rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Addition {
+    /// It may.
+    Go,
+    /// The table holds the rows up to another entry: go on from there. Nothing was changed.
+    At {
+        /// That entry; `None` before the first, as where the table was made anew.
+        version: Option<Version>,
+    },
+    /// A greater claim holds the table: step down.
+    Fenced {
+        /// The greater claim.
+        claim: Version,
+    },
+    /// The writer never claimed it.
+    NotClaimed,
+}
+
 impl KpiStanding {
+    /// Rows of the entries above `above`: they are added, so only where exactly those up to it are there (F3).
+    pub fn additions(&self, claim: Version, above: Option<Version>) -> Addition {
+        match self.live(claim) {
+            KpiWrite::Fenced { claim } => Addition::Fenced { claim },
+            KpiWrite::NotClaimed => Addition::NotClaimed,
+            _ if self.version == above => Addition::Go,
+            _ => Addition::At { version: self.version },
+        }
+    }
+
     /// Live values (F3); which of them, says `shows`.
     pub fn live(&self, claim: Version) -> KpiWrite {
         match self.claim {
@@ -175,6 +205,19 @@ mod tests {
         assert_eq!(finals(3, None, 9), KpiWrite::Fenced { claim: Version(4) });
         assert_eq!(finals(5, None, 9), KpiWrite::NotClaimed);
         assert!(fence.shows(EventTime(11)) && !fence.shows(EventTime(10)));
+    }
+
+    #[test]
+    fn rows_are_added_where_the_ones_before_are_and_nothing_else() {
+        let fence = KpiStanding { claim: Version(4), version: Some(Version(7)), closed_to: EventTime::MIN };
+        let add = |claim, above: Option<u64>| fence.additions(Version(claim), above.map(Version));
+        assert_eq!(add(4, Some(7)), Addition::Go);
+        for above in [None, Some(6), Some(8)] {
+            assert_eq!(add(4, above), Addition::At { version: Some(Version(7)) }, "{above:?}");
+        }
+        assert_eq!((add(3, Some(7)), add(5, Some(7))), (Addition::Fenced { claim: Version(4) }, Addition::NotClaimed));
+        let anew = KpiStanding { version: None, ..fence };
+        assert_eq!(anew.additions(Version(4), Some(Version(7))), Addition::At { version: None });
     }
 
     #[test]

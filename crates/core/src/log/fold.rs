@@ -9,8 +9,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EventTime, Version};
+use crate::late::LateMinutes;
 use crate::ledger::{Counters, Recent};
-use crate::log::{CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, PartitionEntry, StateRef};
+use crate::log::{
+    CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, OffsetSet, PartitionEntry, Rebuilt, StateRef,
+};
 
 /// A partition as the head leaves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,12 @@ pub struct PartitionFold {
     pub watermark: EventTime,
     /// What became of all records of this incarnation.
     pub total: Counters,
+    /// When the late rows of this incarnation lay, the newest minutes.
+    #[serde(default, skip_serializing_if = "LateMinutes::is_empty")]
+    pub late_minutes: LateMinutes,
+    /// Offsets of this incarnation whose records were taken out of Quarantine again (H5).
+    #[serde(default, skip_serializing_if = "OffsetSet::is_empty")]
+    pub replayed: OffsetSet,
 }
 
 /// Where a claim's reign ended: per partition the incarnation and the `to` of the last entry before the next claim.
@@ -71,6 +80,9 @@ pub struct Fold {
     /// How the newest records fared.
     #[serde(default)]
     pub recent: Recent,
+    /// Entries that replayed records out of Quarantine (H5).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replays: Vec<Version>,
     /// Boundary of the rows mart.
     pub rows_boundary: Option<EventTime>,
     /// Entries below this version may be gone; there is a checkpoint at it (F6).
@@ -80,6 +92,9 @@ pub struct Fold {
     pub followers: BTreeMap<String, Version>,
     /// Files of all entries up to here are in place.
     pub rolled: Option<Version>,
+    /// How far a rebuild has come that wrote this log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt: Option<Rebuilt>,
     /// The log that follows, if this one has ended.
     pub ended: Option<String>,
     /// Epoch entries so far.
@@ -121,10 +136,12 @@ impl Fold {
             reigns: BTreeMap::new(),
             first_windows: BTreeMap::new(),
             recent: Recent::default(),
+            replays: Vec::new(),
             rows_boundary: None,
             entries_from: None,
             followers: BTreeMap::new(),
             rolled: None,
+            rebuilt: None,
             ended: None,
             epochs: 0,
             updated_at: entry.created_at,
@@ -186,6 +203,9 @@ impl Fold {
         self.take_files(entry)?;
         self.take_state(entry)?;
         self.take_definition(entry)?;
+        if entry.partitions.values().any(|partition| !partition.replayed.is_empty()) {
+            self.replays.push(entry.version);
+        }
         let sum = |of: fn(&Counters) -> u64| entry.partitions.values().map(|p| of(&p.counters)).sum();
         self.recent.add(sum(|c| c.records), sum(|c| c.quarantined));
         self.g = entry.g;
@@ -201,6 +221,7 @@ impl Fold {
             *known = (*known).max(version);
         }
         self.rolled = self.rolled.max(entry.rolled);
+        self.rebuilt = entry.rebuilt.or(self.rebuilt);
         match &entry.kind {
             EntryKind::Claim { .. } => {}
             EntryKind::Epoch => self.epochs += 1,
@@ -233,7 +254,8 @@ impl Fold {
     }
 
     fn take_partition(&mut self, entry: &Entry, partition: i32, new: &PartitionEntry) -> Result<(), FoldError> {
-        let start = match self.partitions.get(&partition) {
+        let (mut late_minutes, mut replayed) = (LateMinutes::default(), OffsetSet::default());
+        let start = match self.partitions.get_mut(&partition) {
             Some(old) if old.incarnation == new.incarnation => {
                 if new.from != old.to {
                     let what = format!("partition {partition} begins at {}, the log is at {}", new.from, old.to);
@@ -242,6 +264,8 @@ impl Fold {
                 if new.watermark < old.watermark {
                     return Err(damaged(entry, &format!("the watermark of partition {partition} went back")));
                 }
+                late_minutes = std::mem::take(&mut old.late_minutes);
+                replayed = std::mem::take(&mut old.replayed);
                 old.start
             }
             Some(old) if new.incarnation == old.incarnation + 1 => {
@@ -257,6 +281,9 @@ impl Fold {
         if new.to < new.from {
             return Err(damaged(entry, &format!("the range of partition {partition} goes back")));
         }
+        late_minutes.add(&new.late_minutes);
+        Self::check_replayed(entry, partition, new, start, &replayed)?;
+        replayed.extend(&new.replayed);
         let fold = PartitionFold {
             incarnation: new.incarnation,
             topic_id: new.topic_id.clone(),
@@ -264,8 +291,26 @@ impl Fold {
             to: new.to,
             watermark: new.watermark,
             total: new.total.clone(),
+            late_minutes,
+            replayed,
         };
         self.partitions.insert(partition, fold);
+        Ok(())
+    }
+
+    /// A record is replayed once, and only after it was read (H5).
+    fn check_replayed(
+        entry: &Entry,
+        partition: i32,
+        new: &PartitionEntry,
+        start: i64,
+        before: &OffsetSet,
+    ) -> Result<(), FoldError> {
+        let read = new.replayed.ranges().iter().all(|range| range.from >= start && range.to <= new.from);
+        if !read || before.intersects(&new.replayed) || new.replayed.len() != new.counters.replayed {
+            let what = format!("partition {partition}: the records that it replays were not read or replayed before");
+            return Err(damaged(entry, &what));
+        }
         Ok(())
     }
 
@@ -453,6 +498,33 @@ mod tests {
         commit(&mut fold, &epoch_draft(&[(0, 20, 100), (1, 30, 90)]), &author(2, "d")).unwrap();
         assert_eq!((fold.reign_end(Version(0), 0, 0), fold.reign_end(Version(0), 0, 1)), (9, 3));
         assert_eq!((fold.reign_end(Version(2), 0, 0), fold.reign_end(Version(2), 0, 1)), (20, 30));
+    }
+
+    /// H5: the log remembers what was replayed, and takes nothing in twice or before it was read.
+    #[test]
+    fn a_record_is_replayed_once_and_only_after_it_was_read() {
+        let mut fold = started();
+        commit(&mut fold, &epoch_draft(&[(0, 20, 100), (1, 3, 90)]), &author(0, "b")).unwrap();
+        let replay = |offsets: &[i64], counted: u64| {
+            let replayed: OffsetSet = offsets.iter().copied().collect();
+            let counters = Counters { replayed: counted, kept: counted, ..Counters::default() };
+            let facts = BarrierFacts { to: 20, counters, replayed, ..BarrierFacts::default() };
+            let mut draft = Draft::empty(EntryKind::Epoch);
+            draft.barriers.insert(0, facts);
+            draft
+        };
+        commit(&mut fold, &replay(&[7, 8, 11], 3), &author(0, "c")).unwrap();
+        assert_eq!(fold.replays, [Version(2)]);
+        assert_eq!(fold.partitions[&0].replayed.iter().collect::<Vec<_>>(), [7, 8, 11]);
+        assert_eq!((fold.partitions[&0].to, fold.partitions[&0].total.records), (20, 1));
+        for (offsets, counted) in [(&[8][..], 1), (&[4], 1), (&[20], 1), (&[9], 2)] {
+            let refused = commit(&mut fold.clone(), &replay(offsets, counted), &author(0, "d")).unwrap_err();
+            assert!(refused.what.contains("replayed before"), "{offsets:?}: {}", refused.what);
+        }
+        commit(&mut fold, &replay(&[5, 9], 2), &author(0, "d")).unwrap();
+        assert_eq!(fold.partitions[&0].replayed.len(), 5);
+        let entry = render(&fold, &epoch_draft(&[]), &author(0, "e"));
+        assert_eq!(entry.requires, [crate::log::REPLAYED], "a reader that does not know it must stop, also later");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod garbage;
 #[cfg(test)]
 mod garbage_properties;
 mod live_files;
+mod offset_set;
 mod owner;
 mod paths;
 mod reset;
@@ -24,6 +25,7 @@ pub use fence::*;
 pub use fold::*;
 pub use garbage::*;
 pub use live_files::*;
+pub use offset_set::*;
 pub use owner::*;
 pub use paths::*;
 pub use reset::*;

@@ -1,7 +1,7 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +9,9 @@ use crate::expr::{Aggregate, MeasureExpr};
 use crate::ids::Epoch;
 use crate::kpi::state::{StateIncrements, compact, decode, encode};
 use crate::kpi::{WindowRow, Windows};
-use crate::pipeline::{EventTimeSource, FieldDef, Kpi, Layer, Measure, RowsMart, Source, StartOffset, Time, Window};
+use crate::pipeline::{
+    EventTimeSource, FieldDef, Kpi, LateTable, Layer, Measure, RowsMart, Source, StartOffset, Time, Window,
+};
 use crate::types::DataType;
 
 /// Event times below are seconds.
@@ -32,6 +34,7 @@ fn count(name: &str, key: Vec<usize>, size: i64, allowed_lateness: i64) -> Kpi {
         allowed_lateness: allowed_lateness * SECOND,
         gold: Vec::new(),
         mart: None,
+        late_table: None,
     }
 }
 
@@ -109,6 +112,31 @@ fn every_record_has_one_outcome_and_the_ledger_balances() {
     assert_eq!(step.barrier(None).counters, Counters::default());
 }
 
+/// H5: what was refused for its time counts where it belongs once the clock has come there, and is late like any other.
+#[test]
+fn a_replayed_record_is_judged_as_if_it_had_come_now() {
+    let mut step = step_of(&pipeline(), start());
+    let records = [row(100, 1, "a"), row(300, 2, "a"), row(101, 3, "a")];
+    let out = step.step(&batch(0, &records), 200 * SECOND).unwrap();
+    assert_eq!((out.counters.kept, out.counters.by_reason.get("FUTURE")), (2, Some(&1)));
+    let _ = step.barrier(None);
+    let mut again = RawBatch::new(3, 1);
+    for (offset, (second, payload)) in [(1, row(300, 2, "a")), (5, row(301, 1, "a")), (6, row(80, 9, "a"))] {
+        again.push(offset, second * 1000, None, payload.as_deref().map(str::as_bytes), None);
+    }
+    assert_eq!(step.refused(&again, 300 * SECOND), BTreeMap::from([(1, Reason::Future)]));
+    assert!(step.refused(&again, 301 * SECOND).is_empty());
+    let out = step.replay(&again, 301 * SECOND, 400 * SECOND).unwrap();
+    let c = &out.counters;
+    assert_eq!((c.records, c.replayed, c.kept, c.duplicate, c.quarantined), (0, 3, 3, 0, 0));
+    assert_eq!(c.late, BTreeMap::from([("by_colour".to_owned(), 1), ("slow".to_owned(), 1)]), "1 is the third one");
+    assert!(c.is_balanced() && out.quarantine_rows == 0);
+    let rows = out.rows.unwrap();
+    assert_eq!(rows.column_by_name("kafka_offset").unwrap().as_primitive::<Int64Type>().values(), &[1, 5, 6]);
+    let barrier = step.barrier(None);
+    assert_eq!((barrier.counters, barrier.watermark), (out.counters, EventTime(296 * SECOND)));
+}
+
 #[test]
 fn a_kpi_that_was_taken_up_later_gets_no_row_before_its_first_window() {
     let first_windows = BTreeMap::from([("by_colour".to_owned(), EventTime(110 * SECOND))]);
@@ -130,10 +158,43 @@ fn a_row_is_late_by_the_watermark_before_it_and_per_kpi() {
     assert_eq!(out.counters.kept, 5);
     assert_eq!(out.counters.late.get("by_colour"), Some(&2));
     assert_eq!(out.counters.late.get("slow"), Some(&1));
+    let minutes = step.barrier(None).late_minutes;
+    let of = |kpi: &str| minutes.of(kpi).map(|(minute, rows)| (minute.0 / SECOND, rows)).collect::<Vec<_>>();
+    assert_eq!(
+        (of("by_colour"), of("slow")),
+        (vec![(60, 2)], vec![(60, 1)]),
+        "the minute of the row, not of the window"
+    );
+    assert!(step.barrier(None).late_minutes.is_empty(), "each is told once");
     assert_eq!(step.watermark(), EventTime(131 * SECOND));
     let increments = step.take_increments();
     let windows = |kpi: usize| increments.get(kpi).unwrap().iter().map(|i| i.window.0 / SECOND).collect::<Vec<_>>();
     assert_eq!((windows(0), windows(1)), (vec![100, 110, 130], vec![90, 120]));
+}
+
+#[test]
+fn a_late_row_goes_with_its_window_and_watermark_to_the_table_of_each_kpi_that_has_one() {
+    let mut pipeline = pipeline();
+    pipeline.kpis[0].late_table = Some(LateTable { table: None });
+    let mut step = step_of(&pipeline, start());
+    let records =
+        [row(109, 1, "a"), row(115, 2, "a"), row(109, 3, "b"), (109, None), row(136, 4, "a"), row(119, 5, "c")];
+    let out = step.step(&batch(7, &records), NOW).unwrap();
+    let [late] = out.late.as_slice() else { panic!("{:?}", out.late) };
+    assert_eq!((late.kpi, late.event_times), (0, Some((EventTime(109 * SECOND), EventTime(119 * SECOND)))));
+    assert_eq!(late.rows.schema(), pipeline.late_schema());
+    let int = |name: &str| late.rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().values().to_vec();
+    let seconds = |name: &str| {
+        let times = late.rows.column_by_name(name).unwrap().as_primitive::<TimestampMicrosecondType>();
+        times.values().iter().map(|micros| micros / SECOND).collect::<Vec<_>>()
+    };
+    assert_eq!((int("id"), int("kafka_offset")), (vec![3, 5], vec![9, 12]));
+    assert_eq!((seconds("window_start"), seconds("window_end")), (vec![100, 110], vec![110, 120]));
+    assert_eq!(seconds("watermark"), [110, 131], "the one before the row");
+    let kpis = late.rows.column_by_name("kpi").unwrap().as_string::<i32>();
+    assert_eq!(kpis.iter().flatten().collect::<Vec<_>>(), ["by_colour"; 2]);
+    assert_eq!(out.rows.unwrap().num_rows(), 5, "it is in Silver too");
+    assert!(step.step(&batch(13, &[row(140, 6, "a")]), NOW).unwrap().late.is_empty());
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Pipeline {
             Holds::Rows { partition_by } => {
                 definition.insert("partition_by".to_owned(), json!(names(partition_by, columns)));
             }
-            Holds::FinalWindows { kpi } => {
+            Holds::FinalWindows { kpi } | Holds::LateRows { kpi } => {
                 definition.insert("kpi".to_owned(), json!(self.kpis.get(*kpi).map(|kpi| &kpi.name)));
             }
             Holds::Records | Holds::Rejects => {}
@@ -86,6 +86,7 @@ impl Holds {
             Self::Rejects => "rejects",
             Self::Rows { .. } => "rows",
             Self::FinalWindows { .. } => "final windows",
+            Self::LateRows { .. } => "late rows",
         }
     }
 }
@@ -129,7 +130,7 @@ fn kpi_definition(kpi: &Kpi, columns: &[Column]) -> Value {
     let measures = kpi.measures.iter().map(
         |measure| json!({ "name": measure.name, "type": measure.ty.to_string(), "sql": measure.expr.canonical() }),
     );
-    json!({
+    let mut definition = json!({
         "name": kpi.name,
         "window": { "tumbling": format_duration(size) },
         "key": names(&kpi.key, columns),
@@ -139,7 +140,12 @@ fn kpi_definition(kpi: &Kpi, columns: &[Column]) -> Value {
         "allowed_lateness": format_duration(kpi.allowed_lateness),
         "gold": derived_definitions(&kpi.gold),
         "mart": kpi.mart.as_ref().map(mart_definition),
-    })
+    });
+    // A file without it has the hash that it had before there were such tables.
+    if let (Some(late), Value::Object(members)) = (&kpi.late_table, &mut definition) {
+        members.insert("late_table".to_owned(), json!({ "table": late.table }));
+    }
+    definition
 }
 
 fn mart_definition(mart: &KpiMart) -> Value {

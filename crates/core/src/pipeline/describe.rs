@@ -108,6 +108,9 @@ impl Pipeline {
                     line(text, &format!("    more than {percent} % of the newest records stop the pipeline"));
                 }
             }
+            Holds::LateRows { .. } => {
+                wrapped(text, self.late_row_columns().iter().map(typed));
+            }
             Holds::Records => {}
         }
     }
@@ -142,6 +145,10 @@ fn describe_kpi(kpi: &Kpi, rows: &[Column], text: &mut String) {
     }
     for derived in &kpi.derived {
         line(text, &format!("  {} = {}", typed(&derived.column), derived.expr.canonical()));
+    }
+    if let Some(late) = &kpi.late_table {
+        let table = late.table.as_ref().map(|table| format!(", table {table}")).unwrap_or_default();
+        line(text, &format!("  later rows go to layer late/{}{table}", kpi.name));
     }
     let Some(mart) = &kpi.mart else { return };
     line(text, &format!("  table {}", mart.table));

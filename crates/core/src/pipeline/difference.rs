@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Pipeline;
+use crate::duration::parse_duration;
 
 /// What a changed definition asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +11,8 @@ use super::Pipeline;
 pub enum Change {
     /// The definitions decide alike.
     None,
-    /// Taken up from an entry on: new KPIs, new fields that may be NULL, tables in marts for what there is already.
+    /// Taken up from an entry on: new KPIs, new fields that may be NULL, tables in marts for what there is already, and
+    /// what refuses less. Rows that there are stay as they are.
     Additive {
         /// Names of the new KPIs.
         kpis: Vec<String>,
@@ -89,13 +91,16 @@ fn without_additions(old: &Value, new: &Value) -> Option<Value> {
     };
     let optional = |field: &Value| field.get("required") == Some(&Value::Bool(false));
     reduced.get_mut("fields")?.as_array_mut()?.retain(|f| !(is_new(&fields, f.get("name")) && optional(f)));
+    refusing_less(old, &mut reduced);
     let kpis = added(old, new, "kpis");
     reduced.get_mut("layers")?.as_array_mut()?.retain(|layer| !is_new(&kpis, layer.get("kpi")));
     let kept = reduced.get_mut("kpis")?.as_array_mut()?;
     kept.retain(|kpi| !is_new(&kpis, kpi.get("name")));
     for kpi in kept {
-        let old = old.get("kpis")?.as_array()?;
-        switched_on(find(old, name(kpi)).and_then(|kpi| kpi.get("mart")), kpi.get_mut("mart"));
+        let old = find(old.get("kpis")?.as_array()?, name(kpi));
+        for table in ["/mart", "/late_table/table"] {
+            switched_on(old.and_then(|kpi| kpi.pointer(table)), kpi.pointer_mut(table));
+        }
     }
     // A row from before has NULL in a new field's column, in the lake as in the table.
     if let Some(columns) = reduced.pointer_mut("/rows/columns").and_then(Value::as_array_mut) {
@@ -103,6 +108,40 @@ fn without_additions(old: &Value, new: &Value) -> Option<Value> {
     }
     switched_on(old.get("rows"), reduced.get_mut("rows"));
     Some(reduced)
+}
+
+/// Takes back what lets in records that were refused, and nothing that decides otherwise about one that was not: a field may
+/// be missing now, or is rounded now instead of refused; a check that quarantined is gone; the clock may be further behind.
+fn refusing_less(old: &Value, reduced: &mut Value) {
+    let list = |of: &Value, section: &str| of.get(section).and_then(Value::as_array).cloned().unwrap_or_default();
+    let was = list(old, "fields");
+    for field in reduced.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(before) = find(&was, name(field)) else { continue };
+        for (key, strict) in [("required", true), ("round", false)] {
+            if before.get(key) == Some(&Value::Bool(strict)) && field.get(key) == Some(&Value::Bool(!strict)) {
+                field[key] = Value::Bool(strict);
+            }
+        }
+    }
+    if let Some(checks) = reduced.get_mut("checks").and_then(Value::as_array_mut) {
+        let mut kept = std::mem::take(checks).into_iter().peekable();
+        for check in list(old, "checks") {
+            match kept.next_if(|next| name(next) == name(&check)) {
+                Some(same) => checks.push(same),
+                None if check.get("otherwise").and_then(Value::as_str) == Some("quarantine") => checks.push(check),
+                None => {}
+            }
+        }
+        checks.extend(kept);
+    }
+    let skew = |of: &Value| {
+        of.pointer("/time/max_future_skew").and_then(Value::as_str).and_then(|text| parse_duration(text).ok())
+    };
+    if let (Some(before), Some(now)) = (skew(old), skew(reduced))
+        && before < now
+    {
+        reduced["time"]["max_future_skew"] = old["time"]["max_future_skew"].clone();
+    }
 }
 
 /// A table that was not there: it is filled from the lake.
@@ -210,6 +249,60 @@ mod tests {
         }
         let none = with(json!([id]), Value::Null, Value::Null);
         assert_eq!(Pipeline::change(&none, &old), additive(&[]));
+    }
+
+    #[test]
+    fn a_mart_table_of_late_rows_may_be_switched_on_but_not_the_policy_itself() {
+        let with = |late: Value| definition(json!([]), json!([{"name": "k", "late_table": late}]));
+        let (none, lake, mart) = (
+            definition(json!([]), json!([{"name": "k"}])),
+            with(json!({"table": null})),
+            with(json!({"table": "k_late"})),
+        );
+        assert_eq!(Pipeline::change(&lake, &mart), additive(&[]));
+        for (old, new) in [(&none, &lake), (&lake, &none), (&mart, &lake), (&none, &mart)] {
+            assert_eq!(Pipeline::change(old, new), Change::Rebuild, "{new}");
+        }
+    }
+
+    #[test]
+    fn what_refuses_less_is_taken_up_and_what_refuses_more_or_decides_otherwise_is_not() {
+        let with = |required: bool, round: bool, checks: &[(&str, &str)], skew: &str| {
+            let mut all = definition(json!([]), json!([]));
+            all["fields"] = json!([{"name": "f", "type": "decimal(4,2)", "required": required, "round": round}]);
+            let check =
+                |(name, otherwise): &(&str, &str)| json!({"name": name, "that": "f > 0", "otherwise": otherwise});
+            all["checks"] = checks.iter().map(check).collect();
+            all["time"] = json!({ "max_future_skew": skew });
+            all
+        };
+        let (a, b, c) = (("a", "quarantine"), ("b", "filter"), ("c", "quarantine"));
+        let old = with(true, false, &[a, b, c], "5m");
+        let taken_up = [
+            with(false, false, &[a, b, c], "5m"),
+            with(true, true, &[a, b, c], "5m"),
+            with(true, false, &[b, c], "5m"),
+            with(true, false, &[b], "5m"),
+            with(true, false, &[a, b, c], "1d"),
+            with(false, true, &[b], "6m"),
+        ];
+        for new in &taken_up {
+            assert_eq!(Pipeline::change(&old, new), additive(&[]), "{new}");
+            assert_eq!(Pipeline::change(new, &old), Change::Rebuild, "{new} became stricter");
+        }
+        let mut other = old.clone();
+        other["checks"][0]["that"] = json!("f > -1");
+        let rebuilt = [
+            with(true, false, &[a, c], "5m"),
+            with(true, false, &[b, a, c], "5m"),
+            with(true, false, &[a, b, c, ("d", "quarantine")], "5m"),
+            with(true, false, &[("a", "filter"), b, c], "5m"),
+            with(true, false, &[a, b, c], "4m"),
+            other,
+        ];
+        for new in rebuilt {
+            assert_eq!(Pipeline::change(&old, &new), Change::Rebuild, "{new}");
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub struct Dedup {
 /// A folder of the lake.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// Name in logs and entries: `bronze`, `silver`, `quarantine`, `gold/<kpi>` by default.
+    /// Name in logs and entries: `bronze`, `silver`, `quarantine`, `gold/<kpi>`, `late/<kpi>`.
     pub name: String,
     /// Folder below the lake's root, without a leading slash.
     pub path: String,
@@ -177,6 +177,11 @@ pub enum Holds {
         /// Index in `kpis`.
         kpi: usize,
     },
+    /// Rows that came too late for one KPI, each with the window that it missed (T5).
+    LateRows {
+        /// Index in `kpis`.
+        kpi: usize,
+    },
 }
 
 /// The table of rows in the mart.
@@ -211,6 +216,15 @@ pub struct Kpi {
     pub gold: Vec<Derived>,
     /// The mart table.
     pub mart: Option<KpiMart>,
+    /// The table of rows that came too late (T5); `None`: they are counted only.
+    pub late_table: Option<LateTable>,
+}
+
+/// Where a KPI's late rows go: a layer of the lake always, and a table of the mart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateTable {
+    /// Table name in the mart; `None`: the layer only.
+    pub table: Option<String>,
 }
 
 /// The shape of a KPI's windows.
@@ -262,6 +276,18 @@ pub fn system_columns() -> Vec<Column> {
     ]
 }
 
+/// What a late row says beside the row itself: whose it would have been, the window that it missed, and the watermark of
+/// its partition that judged it (T1). They stand behind `silver_columns`.
+#[must_use]
+pub fn late_columns() -> Vec<Column> {
+    vec![
+        Column::new("kpi", DataType::String, false),
+        Column::new("window_start", DataType::Timestamp, false),
+        Column::new("window_end", DataType::Timestamp, false),
+        Column::new("watermark", DataType::Timestamp, false),
+    ]
+}
+
 impl Pipeline {
     /// The fields, then the derived columns: what checks, keys and measures may name.
     #[must_use]
@@ -282,6 +308,21 @@ impl Pipeline {
     #[must_use]
     pub fn rows_schema(&self) -> arrow::datatypes::SchemaRef {
         let fields: Vec<_> = self.silver_columns().iter().map(Column::field).collect();
+        std::sync::Arc::new(arrow::datatypes::Schema::new(fields))
+    }
+
+    /// `silver_columns()` followed by `late_columns()`: the schema of a batch of late rows.
+    #[must_use]
+    pub fn late_row_columns(&self) -> Vec<Column> {
+        let mut columns = self.silver_columns();
+        columns.extend(late_columns());
+        columns
+    }
+
+    /// `late_row_columns()` as an Arrow schema.
+    #[must_use]
+    pub fn late_schema(&self) -> arrow::datatypes::SchemaRef {
+        let fields: Vec<_> = self.late_row_columns().iter().map(Column::field).collect();
         std::sync::Arc::new(arrow::datatypes::Schema::new(fields))
     }
 

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use lakeward_core::ids::{EventTime, Version};
+use lakeward_core::late::LateMinutes;
 use lakeward_core::log::{
     Author, BarrierFacts, Draft, EntryKind, Fold, LiveFile, Member, NewPartition, StagedFile, render, render_first,
 };
@@ -177,10 +178,15 @@ struct Both {
 
 /// The program's outcome: its lines, rows, and the entry that it would make of them.
 fn program(count: usize) -> Both {
+    program_at(count, 2_000_000_000_000).0
+}
+
+/// The same with the clock at so many microseconds; and the step, for more.
+fn program_at(count: usize, clock: i64) -> (Both, PartitionStep) {
     let pipeline = Pipeline::parse(FEED, "p").unwrap();
     let start = PartitionStart { watermark: EventTime::MIN, dedup: Vec::new(), first_windows: BTreeMap::new() };
     let mut step = PartitionStep::new(&pipeline, "t", 0, 0, start);
-    let out = step.step(&batch(count), 2_000_000_000_000).unwrap();
+    let out = step.step(&batch(count), clock).unwrap();
     let barrier = step.barrier(None);
     let author = Author {
         claim: Version(0),
@@ -195,11 +201,17 @@ fn program(count: usize) -> Both {
     let fold = Fold::first(&first, "h".to_owned()).unwrap();
     let mut epoch = Draft::empty(EntryKind::Epoch);
     let to = i64::try_from(count).unwrap();
-    let facts =
-        BarrierFacts { to, watermark: Some(barrier.watermark), counters: barrier.counters, ..Default::default() };
+    let facts = BarrierFacts {
+        to,
+        watermark: Some(barrier.watermark),
+        counters: barrier.counters,
+        late_minutes: barrier.late_minutes,
+        ..Default::default()
+    };
     epoch.barriers.insert(0, facts);
     let entries = vec![first, render(&fold, &epoch, &author)];
-    Both { pipeline, entries, bronze: out.bronze, quarantine: out.quarantine, rows: out.rows.unwrap() }
+    let both = Both { pipeline, entries, bronze: out.bronze, quarantine: out.quarantine, rows: out.rows.unwrap() };
+    (both, step)
 }
 
 fn live(bytes: &[u8]) -> Live {
@@ -216,26 +228,34 @@ fn live(bytes: &[u8]) -> Live {
     Live { file: LiveFile { path: "f".to_owned(), staged }, version: Version(1) }
 }
 
+fn strictness(field: &lakeward_core::pipeline::FieldDef) -> (String, crate::definition::Strictness) {
+    let strict = crate::definition::Strictness { required: field.required, round: field.round };
+    (field.name.clone(), strict)
+}
+
 /// What the checker says of it: findings, rows by identity.
 fn check(both: &Both) -> (Report, Expected) {
     let mut report = Report::default();
     let mut replay = Replay::new(Rules::new(&both.pipeline));
     let names = |names: Vec<String>| names.into_iter().collect();
     let known = Known {
-        fields: names(both.pipeline.fields.iter().map(|f| f.name.clone()).collect()),
+        fields: both.pipeline.fields.iter().map(strictness).collect(),
+        checks: names(both.pipeline.checks.iter().map(|c| c.name.clone()).collect()),
         kpis: names(both.pipeline.kpis.iter().map(|k| k.name.clone()).collect()),
     };
     let silver = Silver::of(&both.pipeline);
     let (mut expected, mut scratch) = (Expected::new(), Vec::new());
     replay.decide_by(&known, &both.entries[0], &mut report);
-    for (entry, has_lines) in both.entries.iter().zip([false, true]) {
+    let mut replayed = Replayed::by(&both.entries);
+    for (place, entry) in both.entries.iter().enumerate() {
         let mut input = Input::default();
-        if has_lines {
+        if place == 1 {
             input.add_bronze(&live(&both.bronze), both.bronze.clone().into(), &mut report);
             input.add_quarantine(&live(&both.quarantine), &both.quarantine.clone().into(), &mut report);
         }
         input.settle(entry, &mut report);
-        replay.take(entry, &input, &mut report, |row| {
+        replayed.hold(&input);
+        replay.take(entry, &input, &replayed, &mut report, |row| {
             expected.insert(row.line.identity, silver.expect(&row, &mut scratch));
         });
     }
@@ -267,6 +287,17 @@ fn the_program_and_the_checker_decide_every_odd_record_alike() {
 }
 
 #[test]
+fn the_minutes_of_late_rows_are_held_against_entries_that_tell_them() {
+    let mut both = program(20_000);
+    let told = &mut both.entries[1].partitions.get_mut(&0).unwrap().late_minutes;
+    assert!(told.of("k").count() > 5, "{told:?}");
+    *told = LateMinutes::default();
+    let (report, _) = check(&both);
+    let Verdict::NotCheckable(why) = report.verdict(I12) else { panic!("{:?}", report.verdict(I12)) };
+    assert!(why.contains("earlier version"), "{why}");
+}
+
+#[test]
 fn what_is_counted_or_written_otherwise_is_broken() {
     let broken = |invariant: Invariant, change: fn(&mut Both)| {
         let mut both = program(600);
@@ -287,6 +318,8 @@ fn what_is_counted_or_written_otherwise_is_broken() {
     broken(I10, |both| told(both).watermark.0 += 1);
     broken(I10, |both| both.entries[1].g.0 += 1);
     broken(I12, |both| *told(both).counters.late.get_mut("k").unwrap() += 1);
+    broken(I12, |both| told(both).late_minutes.count("k", EventTime(0)));
+    broken(I12, |both| told(both).late_minutes.count("z", EventTime(0)));
     broken(I13, |both| *told(both).counters.by_reason.get_mut("WRONG_TYPE").unwrap() += 1);
     broken(I3, |both| both.bronze.extend_from_slice(b"{\"topic\""));
     broken(I4, |both| {
@@ -301,4 +334,64 @@ fn what_is_counted_or_written_otherwise_is_broken() {
         let first = both.quarantine.iter().position(|byte| *byte == b'\n').unwrap();
         both.quarantine.drain(..=first);
     });
+}
+
+/// H5: what was ahead of the clock is taken in later, in an entry of its own.
+#[test]
+fn a_replay_is_decided_by_the_program_and_the_checker_alike() {
+    const COUNT: usize = 600;
+    let (mut both, mut step) = program_at(COUNT, 700_000_000);
+    let future = both.entries[1].partitions[&0].counters.by_reason["FUTURE"];
+    let all = batch(COUNT);
+    let refused_now = step.refused(&all, 2_000_000_000_000);
+    let refused_then = step.refused(&all, 700_000_000);
+    let mut again = RawBatch::new(0, 0);
+    for (place, record) in all.records.iter().enumerate() {
+        if refused_then.contains_key(&place) && !refused_now.contains_key(&place) {
+            again.push(record.offset, record.timestamp_ms, all.key(record), all.payload(record), None);
+        }
+    }
+    let out = step.replay(&again, 2_000_000_000_000, 2_000_000_000_000).unwrap();
+    assert!(out.counters.replayed > 100 && out.counters.replayed <= future, "{:?}", out.counters);
+    let barrier = step.barrier(None);
+    let mut fold = Fold::first(&both.entries[0], "h".to_owned()).unwrap();
+    fold.apply(&both.entries[1], "i".to_owned()).unwrap();
+    let author = Author {
+        claim: Version(0),
+        attempt: "b".to_owned(),
+        member: Member::default(),
+        definition: both.pipeline.definition_hash(),
+        now: 0,
+    };
+    let mut epoch = Draft::empty(EntryKind::Epoch);
+    let facts = BarrierFacts {
+        to: i64::try_from(COUNT).unwrap(),
+        watermark: Some(barrier.watermark),
+        counters: barrier.counters,
+        late_minutes: barrier.late_minutes,
+        replayed: again.records.iter().map(|record| record.offset).collect(),
+        ..Default::default()
+    };
+    epoch.barriers.insert(0, facts);
+    both.entries.push(render(&fold, &epoch, &author));
+    let (report, expected) = check(&both);
+    for invariant in report.all_broken() {
+        println!("{invariant}: {:#?}", &report.evidence(invariant)[..report.evidence(invariant).len().min(5)]);
+    }
+    assert_eq!(report.all_broken().count(), 0);
+    assert_eq!(expected.len(), both.rows.num_rows() + out.rows.unwrap().num_rows());
+    let kept = first_offset(&both.rows);
+    let told = both.entries[2].partitions.get_mut(&0).unwrap();
+    told.replayed.extend(&[kept].into_iter().collect());
+    told.counters.replayed += 1;
+    told.counters.kept += 1;
+    assert!(matches!(check(&both).0.verdict(I13), Verdict::Broken(_)), "a kept record can't be replayed");
+}
+
+fn first_offset(rows: &RecordBatch) -> i64 {
+    let offset = rows.schema().index_of("kafka_offset").unwrap();
+    match Column::new(rows.column(offset)).unwrap().cell(0) {
+        Cell::Int(offset) => offset,
+        other => panic!("{other:?}"),
+    }
 }

@@ -134,20 +134,20 @@ async fn delete_from(tx: &Transaction<'_>, rows: &RowsTable, at: Coordinates, en
 async fn take_kpi_fences(tx: &Transaction<'_>, context: &MartContext) -> Result<BTreeMap<String, KpiFence>, Failure> {
     let (mine, log_id) = (number(context.claim)?, &*context.log_id);
     let mut fences = BTreeMap::new();
-    for kpi in context.plan.kpi_tables() {
+    for name in context.plan.fences() {
         let sql = "INSERT INTO lakeward_kpi_fences AS fence (log_id, kpi, key_group, claim, closed_to, reflected) \
                    VALUES ($1, $2, -1, $3, $4, '{}') ON CONFLICT (log_id, kpi, key_group) \
                    DO UPDATE SET claim = EXCLUDED.claim WHERE fence.claim <= EXCLUDED.claim \
                    RETURNING version, closed_to, reflected";
-        let row = tx.query_one(sql, &[&log_id, &kpi.kpi, &mine, &EventTime::MIN.0]).await?;
+        let row = tx.query_one(sql, &[&log_id, &name, &mine, &EventTime::MIN.0]).await?;
         let reflected: String = row.try_get(2)?;
         let fence = KpiFence {
             version: row.try_get::<_, Option<i64>>(0)?.map(version).transpose()?,
             closed_to: EventTime(row.try_get(1)?),
             reflected: serde_json::from_str(&reflected)
-                .map_err(|e| MartError::Config(format!("the fence of KPI {} can't be read: {e}", kpi.kpi)))?,
+                .map_err(|e| MartError::Config(format!("the fence of {name} can't be read: {e}")))?,
         };
-        fences.insert(kpi.kpi.clone(), fence);
+        fences.insert(name.to_owned(), fence);
     }
     Ok(fences)
 }

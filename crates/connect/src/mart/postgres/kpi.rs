@@ -102,18 +102,27 @@ struct Fence {
 /// The KPI's fence, locked for this transaction: it will write it, and a shared lock that two transactions wanted to
 /// raise would be a deadlock.
 async fn fence(tx: &Transaction<'_>, context: &MartContext, table: &KpiTable) -> Result<Fence, Failure> {
+    let found = standing(tx, context, &table.kpi).await?;
+    let (standing, reflected) = found.ok_or_else(|| not_claimed(context, table))?;
+    let reflected = serde_json::from_str(&reflected).map_err(|e| Failure::Broken(e.to_string()))?;
+    Ok(Fence { standing, reflected })
+}
+
+/// The fence of that name, locked for this transaction, with the offsets that it reflects; `None` if there is none.
+pub(super) async fn standing(
+    tx: &Transaction<'_>,
+    context: &MartContext,
+    name: &str,
+) -> Result<Option<(KpiStanding, String)>, Failure> {
     let sql = "SELECT claim, version, closed_to, reflected FROM lakeward_kpi_fences \
                WHERE log_id = $1 AND kpi = $2 AND key_group = -1 FOR UPDATE";
-    let row = tx.query_opt(sql, &[&&*context.log_id, &table.kpi]).await?;
-    let row = row.ok_or_else(|| not_claimed(context, table))?;
-    let reflected: String = row.try_get(3)?;
+    let Some(row) = tx.query_opt(sql, &[&&*context.log_id, &name]).await? else { return Ok(None) };
     let standing = KpiStanding {
         claim: version(row.try_get(0)?)?,
         version: row.try_get::<_, Option<i64>>(1)?.map(version).transpose()?,
         closed_to: EventTime(row.try_get(2)?),
     };
-    let reflected = serde_json::from_str(&reflected).map_err(|e| Failure::Broken(e.to_string()))?;
-    Ok(Fence { standing, reflected })
+    Ok(Some((standing, row.try_get(3)?)))
 }
 
 fn not_claimed(context: &MartContext, table: &KpiTable) -> Failure {

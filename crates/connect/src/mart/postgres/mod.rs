@@ -1,6 +1,7 @@
 //! A Postgres mart. Work is done on a small runtime of its own: callers sit on arbiters that come and go, connections
 //! must not. Encoding therefore is off the arbiters too.
 
+mod added;
 mod binary;
 mod board;
 mod claim;
@@ -26,8 +27,8 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::snapshot::{Fences, Held};
 use super::{
-    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
-    NewestRows, ReignEnd, RowsBatch, RowsOutcome,
+    AddOutcome, Added, AddedRows, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext,
+    MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 use session::Sessions;
@@ -117,6 +118,11 @@ impl PostgresMart {
     ) -> Result<FinalOutcome, MartError> {
         let (sessions, context) = (self.sessions.clone(), context.clone());
         self.usual("applying final rows", async move { kpi::apply_final(&sessions, &context, kpi, &rows).await }).await
+    }
+
+    pub(super) async fn add(&self, context: &MartContext, to: Added, rows: AddedRows) -> Result<AddOutcome, MartError> {
+        let (sessions, context) = (self.sessions.clone(), context.clone());
+        self.usual("adding rows of entries", async move { added::add(&sessions, &context, to, &rows).await }).await
     }
 
     pub(super) async fn delete_rows_below(

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lakeward_core::types::{Column, DataType};
 use tokio_postgres::Transaction;
 
-use super::super::plan::{RowsTable, Table, short_hash};
-use super::super::shape::{Found, Prepared, compare};
+use super::super::plan::{REPLAYED_FENCE, RowsTable, Table, short_hash};
+use super::super::shape::{Difference, Found, Prepared, compare};
 use super::super::{MartContext, MartError};
 use super::claim::end_older_sessions;
 use super::failure::Failure;
@@ -39,11 +39,13 @@ pub(super) async fn prepare(sessions: &Sessions, context: &MartContext, mart: &s
     {
         let sql = "DELETE FROM lakeward_row_fences WHERE log_id = $1";
         tx.execute(sql, &[&&*context.log_id]).await?;
+        let sql = "DELETE FROM lakeward_kpi_fences WHERE log_id = $1 AND kpi = $2";
+        tx.execute(sql, &[&&*context.log_id, &REPLAYED_FENCE]).await?;
     }
-    for kpi in context.plan.kpi_tables() {
-        if create_or_compare(&tx, &kpi.table, mart).await? == Prepared::New {
+    for (name, table) in context.plan.by_entry() {
+        if create_or_compare(&tx, table, mart).await? == Prepared::New {
             let sql = "DELETE FROM lakeward_kpi_fences WHERE log_id = $1 AND kpi = $2";
-            tx.execute(sql, &[&&*context.log_id, &kpi.kpi]).await?;
+            tx.execute(sql, &[&&*context.log_id, &name]).await?;
         }
     }
     if let Some(rows) = &context.plan.rows {
@@ -113,9 +115,13 @@ async fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> R
         return refuse("it exists, but is no table".into());
     }
     let columns = found_columns(tx, oid).await?;
-    let (differences, missing) = compare(table, &columns, &found_key(tx, oid).await?, sql_type);
-    if !differences.is_empty() {
-        return refuse(differences.join("; "));
+    let Difference { against, missing, strict } = compare(table, &columns, &found_key(tx, oid).await?, sql_type);
+    if !against.is_empty() {
+        return refuse(against.join("; "));
+    }
+    for column in strict {
+        let (name, column) = (quoted(&table.name), quoted(&column.name));
+        tx.batch_execute(&format!("ALTER TABLE {name} ALTER COLUMN {column} DROP NOT NULL")).await?;
     }
     for column in missing {
         let add = format!("ALTER TABLE {} ADD COLUMN {}", quoted(&table.name), definition(column));
@@ -175,10 +181,10 @@ async fn refuse_foreign_rows(tx: &Transaction<'_>, context: &MartContext, mart: 
         let fenced: bool = tx.query_one(sql, &[&log_id]).await?.try_get(0)?;
         refuse_rows_without_fence(tx, &rows.table, fenced, mart).await?;
     }
-    for kpi in context.plan.kpi_tables() {
+    for (name, table) in context.plan.by_entry() {
         let sql = "SELECT EXISTS (SELECT FROM lakeward_kpi_fences WHERE log_id = $1 AND kpi = $2)";
-        let fenced: bool = tx.query_one(sql, &[&log_id, &kpi.kpi]).await?.try_get(0)?;
-        refuse_rows_without_fence(tx, &kpi.table, fenced, mart).await?;
+        let fenced: bool = tx.query_one(sql, &[&log_id, &name]).await?.try_get(0)?;
+        refuse_rows_without_fence(tx, table, fenced, mart).await?;
     }
     Ok(())
 }

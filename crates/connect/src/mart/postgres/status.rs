@@ -86,10 +86,11 @@ fn as_text(column: &Column) -> String {
 /// The tables, each with the column that says how new it is.
 fn times(plan: &Plan) -> impl Iterator<Item = (&Table, Option<&str>)> {
     let rows = plan.rows.iter().map(|rows| (&rows.table, rows.timestamp.as_deref()));
-    rows.chain(plan.kpi_tables().map(|kpi| {
+    let kpis = plan.kpi_tables().map(|kpi| {
         let window = kpi.table.columns.get(kpi.window).filter(|column| column.ty == DataType::Timestamp);
         (&kpi.table, window.map(|column| column.name.as_str()))
-    }))
+    });
+    rows.chain(kpis).chain(plan.late_tables().map(|late| (&late.table, Some(late.timestamp.as_str()))))
 }
 
 pub(super) async fn exists(tx: &Transaction<'_>, table: &str) -> Result<bool, Failure> {

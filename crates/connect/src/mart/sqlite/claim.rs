@@ -126,19 +126,19 @@ fn delete_from(tx: &Transaction<'_>, rows: &RowsTable, at: Coordinates, end: i64
 fn take_kpi_fences(tx: &Transaction<'_>, context: &MartContext) -> Result<BTreeMap<String, KpiFence>, Failure> {
     let (mine, log_id) = (number(context.claim)?, &*context.log_id);
     let mut fences = BTreeMap::new();
-    for kpi in context.plan.kpi_tables() {
+    for name in context.plan.fences() {
         let sql = "INSERT INTO lakeward_kpi_fences AS fence (log_id, kpi, key_group, claim, closed_to, reflected) \
                    VALUES (?1, ?2, -1, ?3, ?4, '{}') ON CONFLICT (log_id, kpi, key_group) \
                    DO UPDATE SET claim = excluded.claim WHERE fence.claim <= excluded.claim \
                    RETURNING version, closed_to, reflected";
         let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?, row.get::<_, String>(2)?));
-        let (applied, closed_to, offsets) = tx.query_row(sql, params![log_id, kpi.kpi, mine, EventTime::MIN.0], row)?;
+        let (applied, closed_to, offsets) = tx.query_row(sql, params![log_id, name, mine, EventTime::MIN.0], row)?;
         let fence = KpiFence {
             version: applied.map(version).transpose()?,
             closed_to: EventTime(closed_to),
             reflected: reflected(&offsets)?,
         };
-        fences.insert(kpi.kpi.clone(), fence);
+        fences.insert(name.to_owned(), fence);
     }
     Ok(fences)
 }

@@ -80,19 +80,29 @@ struct Fence {
 
 /// The KPI's fence.
 fn fence(tx: &Transaction<'_>, context: &MartContext, table: &KpiTable) -> Result<Fence, Failure> {
+    let (standing, offsets) = standing(tx, context, &table.kpi)?.ok_or_else(|| not_claimed(context, table))?;
+    Ok(Fence { standing, reflected: reflected(&offsets)? })
+}
+
+/// The fence of that name with the offsets that it reflects; `None` if there is none.
+pub(super) fn standing(
+    tx: &Transaction<'_>,
+    context: &MartContext,
+    name: &str,
+) -> Result<Option<(KpiStanding, String)>, Failure> {
     let sql = "SELECT claim, version, closed_to, reflected FROM lakeward_kpi_fences \
                WHERE log_id = ?1 AND kpi = ?2 AND key_group = -1";
     let row = |row: &rusqlite::Row<'_>| {
         Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?, row.get(2)?, row.get::<_, String>(3)?))
     };
-    let found = tx.query_row(sql, params![&*context.log_id, table.kpi], row).optional()?;
-    let (claim, applied, closed_to, offsets) = found.ok_or_else(|| not_claimed(context, table))?;
+    let found = tx.query_row(sql, params![&*context.log_id, name], row).optional()?;
+    let Some((claim, applied, closed_to, offsets)) = found else { return Ok(None) };
     let standing = KpiStanding {
         claim: version(claim)?,
         version: applied.map(version).transpose()?,
         closed_to: EventTime(closed_to),
     };
-    Ok(Fence { standing, reflected: reflected(&offsets)? })
+    Ok(Some((standing, offsets)))
 }
 
 fn not_claimed(context: &MartContext, table: &KpiTable) -> Failure {

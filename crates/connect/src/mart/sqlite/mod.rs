@@ -4,6 +4,7 @@
 //! microseconds and dates as days since 1970, so that sums are exact and comparisons fast; a view `<name>` shows them
 //! as text. NaN is NULL, as everywhere in SQLite.
 
+mod added;
 mod board;
 mod claim;
 mod failure;
@@ -26,8 +27,8 @@ use tokio::sync::oneshot;
 
 use super::snapshot::{Fences, Held};
 use super::{
-    Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext, MartError, MartOptions, MartStatus,
-    NewestRows, ReignEnd, RowsBatch, RowsOutcome,
+    AddOutcome, Added, AddedRows, Claimed, FinalOutcome, FinalRows, Holding, LiveOutcome, LiveRows, MartContext,
+    MartError, MartOptions, MartStatus, NewestRows, ReignEnd, RowsBatch, RowsOutcome,
 };
 use failure::Failure;
 pub(crate) use snapshot::Moment;
@@ -123,6 +124,11 @@ impl SqliteMart {
     ) -> Result<FinalOutcome, MartError> {
         let context = context.clone();
         self.transact("applying final rows", move |tx| kpi::apply_final(tx, &context, kpi, &rows)).await
+    }
+
+    pub(super) async fn add(&self, context: &MartContext, to: Added, rows: AddedRows) -> Result<AddOutcome, MartError> {
+        let context = context.clone();
+        self.transact("adding rows of entries", move |tx| added::add(tx, &context, to, &rows)).await
     }
 
     pub(super) async fn delete_rows_below(

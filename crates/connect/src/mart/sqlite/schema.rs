@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lakeward_core::types::{Column, DataType};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::super::plan::Table;
-use super::super::shape::{Found, Prepared, compare};
+use super::super::plan::{REPLAYED_FENCE, Table};
+use super::super::shape::{Difference, Found, Prepared, compare};
 use super::super::{MartContext, MartError};
 use super::failure::Failure;
 use super::values::INTEGER_DIGITS;
@@ -31,11 +31,13 @@ pub(super) fn prepare(tx: &Transaction<'_>, context: &MartContext, mart: &str) -
         && create_or_compare(tx, &rows.table, mart)? == Prepared::New
     {
         tx.execute("DELETE FROM lakeward_row_fences WHERE log_id = ?1", [&*context.log_id])?;
+        let sql = "DELETE FROM lakeward_kpi_fences WHERE log_id = ?1 AND kpi = ?2";
+        tx.execute(sql, params![&*context.log_id, REPLAYED_FENCE])?;
     }
-    for kpi in context.plan.kpi_tables() {
-        if create_or_compare(tx, &kpi.table, mart)? == Prepared::New {
+    for (name, table) in context.plan.by_entry() {
+        if create_or_compare(tx, table, mart)? == Prepared::New {
             let sql = "DELETE FROM lakeward_kpi_fences WHERE log_id = ?1 AND kpi = ?2";
-            tx.execute(sql, params![&*context.log_id, kpi.kpi])?;
+            tx.execute(sql, params![&*context.log_id, name])?;
         }
     }
     for table in context.plan.tables() {
@@ -133,9 +135,12 @@ fn create_or_compare(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<
         Some(_) => return Err(refuse(mart, &name, "it exists, but is no table".into())),
     }
     let (found, found_key) = found_columns(tx, &name)?;
-    let (differences, missing) = compare(table, &found, &found_key, sql_type);
-    if !differences.is_empty() {
-        return Err(refuse(mart, &name, differences.join("; ")));
+    let Difference { against, missing, strict } = compare(table, &found, &found_key, sql_type);
+    if !against.is_empty() {
+        return Err(refuse(mart, &name, against.join("; ")));
+    }
+    for column in strict {
+        relax(tx, table, column)?;
     }
     for column in missing {
         tx.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {}", quoted(&name), definition(column)))?;
@@ -159,6 +164,18 @@ fn found_columns(tx: &Transaction<'_>, table: &str) -> Result<(BTreeMap<String, 
 }
 
 /// The view for people: decimals and times as text.
+/// Lets a column be NULL. SQLite can't alter a constraint, so a column without it takes the values over; the view, which names
+/// the old one, is made anew after all tables.
+fn relax(tx: &Transaction<'_>, table: &Table, column: &Column) -> Result<(), Failure> {
+    let (name, old, new) = (raw(table), quoted(&column.name), quoted(&format!("{}_may_be_null", column.name)));
+    let declared = definition(&Column::new(format!("{}_may_be_null", column.name), column.ty, true));
+    Ok(tx.execute_batch(&format!(
+        "DROP VIEW IF EXISTS {}; ALTER TABLE {name} ADD COLUMN {declared}; UPDATE {name} SET {new} = {old}; \
+         ALTER TABLE {name} DROP COLUMN {old}; ALTER TABLE {name} RENAME COLUMN {new} TO {old}",
+        quoted(&table.name)
+    ))?)
+}
+
 fn show(tx: &Transaction<'_>, table: &Table, mart: &str) -> Result<(), Failure> {
     if kind(tx, &table.name)?.as_deref() == Some("table") {
         return Err(refuse(mart, &table.name, "it is a table where a view of that name is needed".into()));
@@ -201,10 +218,10 @@ fn refuse_foreign_rows(tx: &Transaction<'_>, context: &MartContext, mart: &str) 
         let fenced = tx.query_row(sql, [log_id], |row| row.get(0))?;
         refuse_rows_without_fence(tx, &rows.table, fenced, mart)?;
     }
-    for kpi in context.plan.kpi_tables() {
+    for (name, table) in context.plan.by_entry() {
         let sql = "SELECT EXISTS (SELECT 1 FROM lakeward_kpi_fences WHERE log_id = ?1 AND kpi = ?2)";
-        let fenced = tx.query_row(sql, params![log_id, kpi.kpi], |row| row.get(0))?;
-        refuse_rows_without_fence(tx, &kpi.table, fenced, mart)?;
+        let fenced = tx.query_row(sql, params![log_id, name], |row| row.get(0))?;
+        refuse_rows_without_fence(tx, table, fenced, mart)?;
     }
     Ok(())
 }

@@ -21,6 +21,9 @@ pub(super) fn status(connection: &Connection, context: &MartContext) -> Result<M
         let window = kpi.table.columns.get(kpi.window).filter(|column| column.ty == DataType::Timestamp);
         status.tables.extend(table_status(connection, &kpi.table, window.map(|c| c.name.as_str()))?);
     }
+    for late in plan.late_tables() {
+        status.tables.extend(table_status(connection, &late.table, Some(&late.timestamp))?);
+    }
     Ok(status)
 }
 

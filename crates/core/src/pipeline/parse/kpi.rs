@@ -1,17 +1,30 @@
 //! `[[kpi]]`: windows, keys and measures. Where the answers go is `kpi_sinks`.
 
 use super::kpi_sinks::{read_gold, read_mart};
+use super::late_table::read_late_table;
 use super::record::{no_float, read_columns, read_derived_column};
 use super::scope::{Scope, SqlText, sql_text};
 use super::unique::{Names, Sink};
 use crate::document::{Entry, Section};
 use crate::expr::MeasureExpr;
 use crate::pipeline::names::{check_identifier, check_reserved_in_kpi};
-use crate::pipeline::{Derived, Kpi, Layer, Measure, Window};
+use crate::pipeline::{Derived, Kpi, LateTable, Layer, Measure, Window};
 use crate::types::{Column, DataType};
 
-const KEYS: [&str; 9] = ["name", "window", "key", "null_key", "allowed_lateness", "measures", "derive", "gold", "mart"];
-const LATER: [&str; 5] = ["late", "amend_for", "redis", "alert", "top"];
+const KEYS: [&str; 11] = [
+    "name",
+    "window",
+    "key",
+    "null_key",
+    "allowed_lateness",
+    "late",
+    "late_table",
+    "measures",
+    "derive",
+    "gold",
+    "mart",
+];
+const LATER: [&str; 4] = ["amend_for", "redis", "alert", "top"];
 
 /// What stands for NULL in a key column (N3).
 const NULL_KEY: &str = "unknown";
@@ -80,6 +93,13 @@ fn read_kpi<'d>(section: &Section<'d>, name: &str, pipeline: &str, rows: &Scope,
         all.tables.push(sink);
         mart
     });
+    let late_table = read_late_table(section, name, pipeline, index, rows).map(|late| {
+        all.layers.push(late.layer);
+        all.folders.push(late.folder);
+        let table = late.table.as_ref().map(|table| table.target.clone());
+        all.tables.extend(late.table);
+        LateTable { table }
+    });
     all.kpis.push(Kpi {
         name: name.to_owned(),
         window,
@@ -90,6 +110,7 @@ fn read_kpi<'d>(section: &Section<'d>, name: &str, pipeline: &str, rows: &Scope,
         allowed_lateness: section.get("allowed_lateness").and_then(|e| e.duration()).unwrap_or(0),
         gold: gold.columns,
         mart,
+        late_table,
     });
 }
 

@@ -4,6 +4,7 @@
 mod dashboard;
 mod kpi;
 mod kpi_sinks;
+mod late_table;
 mod layers;
 mod record;
 mod rows_mart;

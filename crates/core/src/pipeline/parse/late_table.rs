@@ -1,0 +1,109 @@
+//! `kpi.late` and `[kpi.late_table]`: what becomes of rows that come too late for a KPI (T5).
+
+use super::layers::{read_encoding, read_path};
+use super::rows_mart::read_table;
+use super::scope::Scope;
+use super::unique::Sink;
+use crate::document::{Entry, Section};
+use crate::pipeline::names::check_table;
+use crate::pipeline::{Encoding, Holds, Layer, late_columns};
+
+/// A KPI's late rows as it keeps them.
+pub(super) struct Late<'d> {
+    pub(super) layer: Layer,
+    pub(super) folder: Sink<'d>,
+    /// The mart's table; `mart = false` leaves it out.
+    pub(super) table: Option<Sink<'d>>,
+}
+
+/// Reads where the late rows of a KPI go; `None` where they are only counted. `rows` holds the row columns.
+pub(super) fn read_late_table<'d>(
+    kpi: &Section<'d>,
+    name: &str,
+    pipeline: &str,
+    index: usize,
+    rows: &Scope,
+) -> Option<Late<'d>> {
+    let policy = kpi.get("late");
+    let section = kpi.section("late_table");
+    if let Some(section) = &section {
+        section
+            .allow(&["path", "encoding", "table", "mart"], &["columns", "keep", "retention", "partition_by", "hive"]);
+        if let Some(encoding) = section.get("encoding") {
+            read_encoding(&encoding, Encoding::Parquet);
+        }
+    }
+    let Some(policy) = policy.filter(goes_to_a_table) else {
+        if let Some(entry) = kpi.get("late_table") {
+            entry.complain_key("late rows are only counted; write late = \"table\" too");
+        }
+        return None;
+    };
+    check_columns(&policy, rows);
+    let place = section.clone().or_else(|| Some(kpi.clone()));
+    let default = format!("late/{}_{name}", pipeline.replace('-', "_"));
+    let folder = match &section {
+        Some(_) => read_path(place, "kpi.late_table", &default),
+        None => Sink { target: default, key: "kpi.late_table.path".to_owned(), entry: None, section: place },
+    };
+    let layer = Layer {
+        name: format!("late/{name}"),
+        path: folder.target.clone(),
+        encoding: Encoding::Parquet,
+        holds: Holds::LateRows { kpi: index },
+    };
+    Some(Late { layer, folder, table: read_mart_table(kpi, section.as_ref(), &policy, name) })
+}
+
+/// Whether the policy names a table; complains about what is no policy.
+fn goes_to_a_table(policy: &Entry<'_>) -> bool {
+    match policy.string() {
+        Some("table") => true,
+        Some("amend") => {
+            policy.complain("\"amend\" is not yet supported");
+            false
+        }
+        Some("drop") | None => false,
+        Some(other) => {
+            policy.complain(format!("\"{other}\" is no policy for late rows; it is \"drop\" or \"table\""));
+            false
+        }
+    }
+}
+
+/// A late row stands beside its window: no column of the feed may have one of those names.
+fn check_columns(policy: &Entry<'_>, rows: &Scope) {
+    for own in late_columns() {
+        for column in rows.columns.iter().filter(|column| column.name.eq_ignore_ascii_case(&own.name)) {
+            policy.complain(format!(
+                "a table of late rows has a column \"{}\" of its own, so the feed can't have \"{}\"",
+                own.name, column.name
+            ));
+        }
+    }
+}
+
+fn read_mart_table<'d>(
+    kpi: &Section<'d>,
+    section: Option<&Section<'d>>,
+    policy: &Entry<'_>,
+    name: &str,
+) -> Option<Sink<'d>> {
+    let default = format!("{}_late", name.to_lowercase());
+    let Some(section) = section else {
+        if let Err(why) = check_table(&default) {
+            policy.complain(format!("{why}; name the table: late_table = {{ table = \"…\" }}"));
+        }
+        let key = "kpi.late_table.table".to_owned();
+        return Some(Sink { target: default, key, entry: None, section: Some(kpi.clone()) });
+    };
+    match section.get("mart").map(|entry| (entry.boolean(), entry)) {
+        Some((Some(false), entry)) => {
+            if section.get("table").is_some() {
+                entry.complain("the mart's table is named and left out");
+            }
+            None
+        }
+        _ => Some(read_table(section, "kpi.late_table", &default)),
+    }
+}
