@@ -66,8 +66,8 @@ function places(data) {
 
 function pathOf(from, to, height) {
   const x1 = from.x + BOX.width, y1 = from.y + BOX.height / 2, x2 = to.x, y2 = to.y + BOX.height / 2;
-  const half = GAP.x * .6;
-  if (to.column - from.column === 1) return `M${x1} ${y1}C${x1 + half} ${y1} ${x2 - half} ${y2} ${x2} ${y2}`;
+  const half = Math.min(GAP.x * .6 * (to.column - from.column) ** 2, 110);
+  if (to.column - from.column <= 2) return `M${x1} ${y1}C${x1 + half} ${y1} ${x2 - half} ${y2} ${x2} ${y2}`;
   const lane = to.y < height / 2 ? EDGE / 2 : height - EDGE / 2;
   const turn = GAP.x;
   return `M${x1} ${y1}C${x1 + turn} ${y1} ${x1} ${lane} ${x1 + turn} ${lane}H${x2 - turn}C${x2} ${lane} ${x2 - turn} ${y2} ${x2} ${y2}`;
@@ -89,7 +89,7 @@ export function graph() {
   function build(data) {
     const { at, width, height } = places(data);
     const arrows = data.edges.filter((edge) => drawn(edge, at)).map((edge) =>
-      shape("path", { class: "arrow", "data-from": edge.from, d: pathOf(at.get(edge.from), at.get(edge.to), height) },
+      shape("path", { class: "arrow", "data-from": edge.from, "data-to": edge.to, d: pathOf(at.get(edge.from), at.get(edge.to), height) },
         shape("title", {}, `${edge.from} to ${edge.to}: ${edge.credits} credits for each sender`)));
     boxes = new Map(data.nodes.filter((node) => at.has(node.id)).map((node) => [node.id, boxOf(at.get(node.id))]));
     holder.replaceChildren(shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", width, height },
@@ -105,8 +105,10 @@ export function graph() {
       known = key;
       data.nodes.forEach((node) => boxes.get(node.id)?.show(node));
       holder.querySelectorAll(".arrow").forEach((arrow) => {
-        const from = data.nodes.find((node) => node.id === arrow.dataset.from);
-        arrow.dataset.state = from?.state === "backpressure" ? "backpressure" : "ok";
+        const find = (id) => data.nodes.find((node) => node.id === id);
+        const from = find(arrow.dataset.from), to = find(arrow.dataset.to);
+        const isNarrow = to && (to.busy >= .5 || (to.credits > 0 && to.credits_free === 0));
+        arrow.dataset.state = from?.state === "backpressure" && isNarrow ? "backpressure" : "ok";
       });
     },
   };

@@ -22,6 +22,8 @@ const card = (title, ...children) => {
   return { note, node: element("section", { class: "card" }, element("header", {}, element("h2", {}, title), note), ...children) };
 };
 
+const entries = (n) => `${format.number(n)} ${n === 1 ? "entry" : "entries"}`;
+
 const number = (title) => ({ title, number: true });
 
 const mark = (closed) => element("span", { class: closed ? "good mark-closed" : "bad mark-open" }, closed ? "✓ closed" : "✗ OPEN");
@@ -163,7 +165,7 @@ class Trust {
   showFollowers(followers) {
     if (!followers.length) return this.followers.replaceChildren(emptyState("No follower has started"));
     this.followers.replaceChildren(table([{ title: "Follower" }, number("Version"), number("Behind"), { title: "State" }],
-      followers.map((f) => [f.follower, format.number(f.version), f.behind ? `${format.number(f.behind)} entries` : "0",
+      followers.map((f) => [f.follower, format.number(f.version), f.behind ? entries(f.behind) : "0",
         element("span", { class: f.trouble ? "bad" : f.behind ? "" : "good", title: f.trouble }, f.trouble ? `trouble: ${f.trouble}` : f.behind ? "catching up" : "up to date")])));
   }
 

@@ -47,7 +47,11 @@ fn watermark(flow: &Value) -> String {
     }
     for window in items(&watermark["windows"]) {
         if let (Some(end), Some(at)) = (window["next_end"].as_str(), window["closes_at"].as_str()) {
-            let _ = writeln!(out, "{}: the window that ends at {end} closes when the watermark reaches {at}.", text(&window["kpi"]));
+            let _ = writeln!(
+                out,
+                "{}: the window that ends at {end} closes when the watermark reaches {at}.",
+                text(&window["kpi"])
+            );
         }
     }
     out.push('\n');

@@ -103,7 +103,8 @@ fn frame(flow: &Value, columns: usize, lines: usize) -> String {
 
 /// Cuts what would not fit, so that nothing wraps or scrolls.
 fn fit(text: &str, columns: usize, lines: usize) -> String {
-    let mut out: Vec<String> = text.lines().take(lines.saturating_sub(1)).map(|line| line.chars().take(columns).collect()).collect();
+    let mut out: Vec<String> =
+        text.lines().take(lines.saturating_sub(1)).map(|line| line.chars().take(columns).collect()).collect();
     out.push(String::new());
     out.join("\n")
 }
@@ -113,7 +114,13 @@ fn head(out: &mut String, flow: &Value) {
     let number = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |n| format!("{n:.0}"));
     let role = if flow["owner"] == true { "owner" } else { "stands by" };
     let process = &flow["process"];
-    let _ = writeln!(out, "lakeward top   {}   {role}   version {}   {}", text(&flow["pipeline"]), flow["version"], text(&flow["at"]));
+    let _ = writeln!(
+        out,
+        "lakeward top   {}   {role}   version {}   {}",
+        text(&flow["pipeline"]),
+        flow["version"],
+        text(&flow["at"])
+    );
     let _ = writeln!(
         out,
         "read {}/s   in {}/s   lag {}   cpu {:.2}   memory {} MiB   open windows {}   KPI actors {}",
@@ -164,7 +171,8 @@ fn epochs(out: &mut String, flow: &Value) {
 fn actors(out: &mut String, flow: &Value) {
     let percent = |value: &Value| format!("{:.1}%", value.as_f64().unwrap_or(0.0) * 100.0);
     let mut rows = vec![["actor", "queue", "free", "records", "oldest", "busy", "waits", "msg/s"].map(str::to_owned)];
-    let (mut kpis, others): (Vec<&Value>, Vec<&Value>) = items(&flow["actors"]).partition(|actor| actor["kind"] == "kpi");
+    let (mut kpis, others): (Vec<&Value>, Vec<&Value>) =
+        items(&flow["actors"]).partition(|actor| actor["kind"] == "kpi");
     kpis.sort_by(|a, b| b["busy"].as_f64().unwrap_or(0.0).total_cmp(&a["busy"].as_f64().unwrap_or(0.0)));
     for actor in others.into_iter().chain(kpis.into_iter().take(5)) {
         rows.push([

@@ -51,15 +51,14 @@ impl Flow {
     /// Watches what is made by `plan`, once `watch` runs.
     #[must_use]
     pub fn new(plan: &Plan, lake: Lake) -> Self {
-        Self {
-            pipeline: Arc::clone(&plan.pipeline),
-            topic: plan.topic.clone(),
-            board: plan.board.clone(),
-            gauges: plan.gauges.clone(),
-            clock: plan.clock.clone(),
-            lake,
-            samples: Arc::default(),
-        }
+        let (board, gauges, clock) = (plan.board.clone(), plan.gauges.clone(), plan.clock.clone());
+        Self::of(Arc::clone(&plan.pipeline), plan.topic.clone(), board, gauges, clock, lake)
+    }
+
+    /// Watches what these tell.
+    #[must_use]
+    pub fn of(pipeline: Arc<Pipeline>, topic: String, board: Board, gauges: Gauges, clock: Clock, lake: Lake) -> Self {
+        Self { pipeline, topic, board, gauges, clock, lake, samples: Arc::default() }
     }
 
     /// Takes readings for ever.
@@ -105,3 +104,6 @@ impl Flow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,9 @@ pub fn picture(flow: &Flow, kpis: Kpis) -> Value {
         .collect();
     let has_mart = actors.iter().any(|actor| actor.kind.ends_with("_mart"));
     let (nodes, arrows) = graph(&flow.pipeline, &flow.topic, has_mart);
-    let nodes: Vec<Value> = nodes.iter().map(|node| told_node(flow, node, &actors)).collect();
+    // Waiting for a credit is how a batch grows; it is worth a word once Kafka holds more than a second's records.
+    let is_pressed = wide(lag(&flow.board)) > samples.rate();
+    let nodes: Vec<Value> = nodes.iter().map(|node| told_node(flow, node, &actors, is_pressed)).collect();
     let lag_facts = lag_facts(flow, &samples, &actors);
     if kpis == Kpis::Busiest {
         keep_busiest(&mut actors);
@@ -74,6 +76,11 @@ pub fn picture(flow: &Flow, kpis: Kpis) -> Value {
         "epochs": epochs(flow),
         "open_windows": flow.board.open_windows().iter().map(|n| *n).sum::<u64>(),
     })
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a comparison for people")]
+fn wide(n: u64) -> f64 {
+    n as f64
 }
 
 /// A time as people and programs read it; null where there is none.
@@ -125,7 +132,7 @@ fn told_actor(flow: &Flow, actor: &Actor) -> Value {
 }
 
 /// A box with the figures of its actors: sums, and of shares and times the greatest.
-fn told_node(flow: &Flow, node: &Node, actors: &[Actor]) -> Value {
+fn told_node(flow: &Flow, node: &Node, actors: &[Actor], is_pressed: bool) -> Value {
     let own = || actors.iter().filter(|a| a.kind == node.kind && node.index.is_none_or(|index| index == a.index));
     let sum = |of: fn(&Reading) -> u64| own().map(|actor| of(&actor.reading)).sum::<u64>();
     let most = |of: fn(&Actor) -> f64| own().map(of).fold(0.0, f64::max);
@@ -138,7 +145,7 @@ fn told_node(flow: &Flow, node: &Node, actors: &[Actor]) -> Value {
     let lag_seconds = if is_kafka { kafka_lag_seconds(flow) } else { most(|a| a.reading.lag_seconds) };
     let state = match () {
         () if trouble.is_some() => "trouble",
-        () if blocked >= 0.25 => "backpressure",
+        () if is_pressed && blocked >= 0.25 => "backpressure",
         () if busy >= 0.7 => "busy",
         () if lag_records > 0 && lag_seconds > 5.0 => "lag",
         () => "ok",

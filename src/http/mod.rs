@@ -7,7 +7,7 @@ mod files;
 mod flow;
 mod guard;
 #[cfg(test)]
-mod openapi;
+pub mod openapi;
 mod pipelines;
 mod probes;
 mod shared;
