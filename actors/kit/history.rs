@@ -59,10 +59,14 @@ impl History {
     /// Takes an entry in, in any order: those that were read back from the log may come after newer ones.
     pub fn note(&mut self, entry: &Entry, seconds: Option<f64>) {
         let noted = noted(entry, seconds);
-        match self.entries.binary_search_by_key(&noted.version, |held| held.version) {
-            Ok(at) if self.entries.get(at).is_some_and(|held| held.trouble.is_none()) => return,
-            Ok(at) | Err(at) => self.entries.insert(at, noted),
+        // An epoch that failed has the version of the head, so it stands behind that version's entry.
+        let at = self.entries.partition_point(|held| held.version < noted.version);
+        let is_held = |held: &Noted| held.version == noted.version && held.trouble.is_none();
+        let is_too_old = at == 0 && self.entries.len() >= ENTRIES;
+        if is_too_old || self.entries.get(at).is_some_and(is_held) {
+            return;
         }
+        self.entries.insert(at, noted);
         self.account(entry);
         self.bound();
     }
@@ -175,6 +179,22 @@ mod tests {
         assert_eq!((offsets.from, offsets.to), (30, 70));
         let versions: Vec<u64> = history.entries().iter().map(|entry| entry.version.0).collect();
         assert_eq!(versions, (0..=12).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_read_back_after_a_failure_counts_once() {
+        let mut history = History::default();
+        let all = entries(300, MINUTE / 4);
+        all.iter().for_each(|entry| history.note(entry, Some(1.0)));
+        let before = history.minutes().clone();
+        for _ in 0..100 {
+            history.failed(Version(300), 7, "kafka is away");
+            all.iter().rev().take(61).for_each(|entry| history.note(entry, None));
+        }
+        assert_eq!(history.minutes(), &before);
+        let head: Vec<bool> =
+            history.entries().iter().filter(|e| e.version == Version(300)).map(|e| e.trouble.is_some()).collect();
+        assert_eq!((head.iter().filter(|failed| !**failed).count(), head.first()), (1, Some(&false)));
     }
 
     #[test]
