@@ -27,7 +27,7 @@ export function linesOf(node) {
   if (node.kind === "kafka") {
     return ["Kafka topic", node.lag_records ? `${format.compact(node.lag_records)} records wait` : "all read"];
   }
-  if (node.kind === "log") return ["entries, in order", "one creation is the commit"];
+  if (node.kind === "log") return ["entries, in order", "a new one is the commit"];
   if (node.kind === "follower") return ["follows the log", node.behind ? `${format.number(node.behind)} entries behind` : "up to date"];
   const many = node.actors === 1 ? "1 actor" : `${format.number(node.actors)} actors`;
   const waiting = node.lag_records ? `, ${format.compact(node.lag_records)} records` : "";
@@ -134,8 +134,8 @@ function boxOf({ x, y }) {
       const state = stateOf(node), [one, two] = linesOf(node);
       group.dataset.state = item.dataset.state = node.state;
       setText(title, cut(node.title, 19));
-      setText(first, cut(one, 26));
-      setText(second, cut(two, 26));
+      setText(first, cut(one, 24));
+      setText(second, cut(two, 24));
       setText(label, state);
       const width = state.length * 6.2 + 16;
       pill.setAttribute("width", width);
