@@ -112,11 +112,11 @@ class Flow {
     this.graph.show(data);
     setText(this.picture.note, `${format.number(data.actors.filter((a) => a.kind !== "kpi").length + data.kpi_actors)} actors, version ${format.number(data.version)}`);
     setText(this.held, watermark.held_by.sentence);
-    setText(this.advice, watermark.held_by.advice);
+    setText(this.advice, watermark.held_by.advice?.replaceAll("`", ""));
     setText(this.watermark.note, watermark.global ? `closed up to ${format.time(watermark.global)}` : "");
     this.showPartitions(data);
     this.where.replaceChildren(...lag.where.map((place) => element("li", {}, place.sentence,
-      place.advice ? element("span", { class: "muted" }, ` ${place.advice}`) : null)));
+      place.advice ? element("span", { class: "muted" }, ` ${place.advice.replaceAll("`", "")}`) : null)));
     this.showWindows(data);
     this.showSinks(data);
     this.showActors(data);

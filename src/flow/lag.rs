@@ -74,6 +74,10 @@ pub fn places(facts: &Facts) -> Vec<Place> {
     if facts.lag_records == 0 {
         let sentence = "There is no lag: everything that Kafka had at the last look is read.".to_owned();
         add("none", None, sentence, "");
+    } else if !facts.hold && within_a_second(facts) {
+        let sentence =
+            format!("{waiting} wait in Kafka, less than what is read in a second: they are read as they come.");
+        add("none", None, sentence, "");
     } else if facts.hold {
         let sentence = format!(
             "Commits are slow: two epochs are not in the log yet, so fetching pauses while {waiting} wait in Kafka."
@@ -107,6 +111,12 @@ pub fn places(facts: &Facts) -> Vec<Place> {
         add("follower", Some(name), sentence, "Mend what is named; it is tried again by itself.");
     }
     places
+}
+
+/// Whether what waits is read within a second.
+#[allow(clippy::cast_precision_loss, reason = "a comparison for people")]
+fn within_a_second(facts: &Facts) -> bool {
+    facts.lag_records as f64 <= facts.rates.0
 }
 
 /// The actor that works nearly all the time while the partitions wait, or else a partition that does.
@@ -160,7 +170,8 @@ mod tests {
         check(Facts { lag_records: 9, actors: slow_writer.clone(), ..Facts::default() }, &["layer_writer"], "95 %");
         let busy_partition = vec![actor("partition", 0.9, 0.05), actor("layer_writer", 0.95, 0.0)];
         check(Facts { lag_records: 9, actors: busy_partition, ..Facts::default() }, &["partition"], "decoding");
-        check(Facts { lag_records: 1, rates: (5.0, 7.0), ..Facts::default() }, &["kafka"], "1 record wait");
+        check(Facts { lag_records: 8, rates: (5.0, 7.0), ..Facts::default() }, &["kafka"], "8 records wait");
+        check(Facts { lag_records: 5, rates: (5.0, 7.0), ..Facts::default() }, &["none"], "as they come");
         check(Facts { lag_records: 9, hold: true, actors: slow_writer, ..Facts::default() }, &["log"], "two epochs");
         let drifting = Facts { lag_records: 9, drifting: vec![0, 2], ..Facts::default() };
         check(drifting, &["kafka", "kafka"], "9 records");

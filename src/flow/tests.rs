@@ -23,7 +23,7 @@ const PIPELINE: &str = r#"
     name = "k"
     window = { tumbling = "1m" }
     key = ["id"]
-    measures = { n = "count()" }
+    measures = { n = "count(id)" }
 "#;
 
 fn flow() -> Flow {

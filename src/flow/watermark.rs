@@ -52,6 +52,9 @@ pub struct Hold {
     pub advice: Option<String>,
 }
 
+/// As many records may just have come; they hold nothing.
+const NEWS: i64 = 1_000;
+
 /// Says what holds the watermark.
 #[must_use]
 pub fn hold(facts: &Facts) -> Hold {
@@ -76,7 +79,7 @@ pub fn hold(facts: &Facts) -> Hold {
     let next = facts.partitions.iter().filter(|o| o.partition != p && !o.idle).map(|o| o.watermark).min();
     let behind = next.map_or(0, |next| next.0.saturating_sub(slowest.watermark.0));
     let ahead = if behind >= 1_000_000 { format!(", {} behind the next", words::span(behind)) } else { String::new() };
-    if slowest.lag > 0 {
+    if slowest.lag > NEWS || slowest.lag > 0 && behind >= 1_000_000 {
         let wait = words::records(slowest.lag.unsigned_abs());
         let sentence =
             format!("Partition {p} is furthest behind: its watermark is {at}{ahead}, and {wait} of it wait in Kafka.");
@@ -94,7 +97,7 @@ pub fn hold(facts: &Facts) -> Hold {
         return because("quiet", Some(p), sentence, Some(advice));
     }
     let sentence = format!(
-        "All records are read. The watermark is {at}: the newest event of partition {p} less the {} that records may be \
+        "Records are read as they come. The watermark is {at}: the newest event of partition {p} less the {} that records may be \
          out of order{ahead}. It moves with every newer event.",
         words::span(facts.out_of_orderness)
     );
@@ -173,7 +176,7 @@ mod tests {
         check(vec![at(0, 100, 0), at(1, 40, 7)], "lag", Some(1), "1 min behind the next, and 7 records");
         check(vec![at(0, 100, 0), at(1, 100, 0)], "out_of_orderness", Some(0), "less the 10 min");
         check(vec![at(0, 100, 0), quiet(1, 90)], "quiet", Some(1), "nothing new for 20 s");
-        check(vec![quiet(0, 90)], "out_of_orderness", Some(0), "All records are read");
+        check(vec![quiet(0, 90)], "out_of_orderness", Some(0), "as they come");
         check(vec![at(0, 100, 0), idle(1, 10)], "out_of_orderness", Some(0), "partition 0");
         check(vec![idle(0, 100), idle(1, 10)], "idle", None, "1970-01-01T00:01:40");
         check(vec![at(0, 100, 0), never(1, 0)], "no_record", Some(1), "After 30 s");
