@@ -440,6 +440,8 @@ impl CommitActor {
             self.epochs.pop_first();
         }
         self.board.set_head(entry.version);
+        self.board.history().note(entry, Some(seconds));
+        self.board.show_fold(Arc::clone(&self.seed.fold));
         let head = Head { fold: Arc::clone(&self.seed.fold), epochs: Arc::new(self.epochs.clone()) };
         self.seed.head.send_replace(head);
         self.start_new_partitions(entry);
@@ -516,6 +518,7 @@ impl Handler<Envelope<CommitMsg>> for CommitActor {
         if let Err(gap) = self.inlet.admit(&envelope) {
             return self.fail(Cause::Failed(gap.to_string()), ctx);
         }
+        let _work = envelope.credit.work();
         match envelope.message {
             CommitMsg::Barrier { epoch, partition, facts } => {
                 if let Some(pending) = self.pending.get_mut(&epoch) {

@@ -157,6 +157,7 @@ impl Handler<Envelope<KpiMsg>> for KpiActor {
             self.sentinel.fail(Cause::Failed(gap.to_string()));
             return ctx.stop();
         }
+        let _work = envelope.credit.work();
         match envelope.message {
             KpiMsg::Apply { epoch, increments } => {
                 if let Err(error) = self.windows.apply(epoch, increments) {

@@ -16,7 +16,7 @@ use lakeward_core::watermark::is_closed;
 use tokio::sync::watch;
 
 use crate::commit::Head;
-use crate::kit::{Board, Cause, Clock, Envelope, Inlet, Sentinel, Weight};
+use crate::kit::{Board, Cause, Clock, Envelope, Gauge, Inlet, Sentinel, Weight, Work};
 use crate::mart_link::{BackOff, FinalsOutcome, LinkError, MartLink, Trouble};
 
 /// What the KpiMart is told by KpiActors.
@@ -54,6 +54,8 @@ pub struct KpiMart {
     board: Board,
     clock: Clock,
     inlet: Inlet,
+    /// Known from the first message on.
+    gauge: Option<Arc<Gauge>>,
     sentinel: Sentinel,
 }
 
@@ -94,6 +96,7 @@ impl KpiMart {
             board,
             clock,
             inlet: Inlet::default(),
+            gauge: None,
             sentinel,
         }
     }
@@ -183,8 +186,10 @@ impl KpiMart {
         let rows: Vec<WindowRow> = std::mem::take(&mut self.waiting).into_values().collect();
         let handed: BTreeMap<i32, i64> = self.board.partitions().iter().map(|p| (*p.key(), p.handed)).collect();
         let (link, kpi, now) = (Arc::clone(&self.link), self.kpi, self.clock.wall_micros());
+        let busy = self.gauge.as_ref().map(Work::begin);
         let work = async move {
             let result = link.upsert_live(kpi, &rows, &handed, now).await;
+            drop(busy);
             (rows, result)
         };
         let done = move |(rows, result): (Vec<WindowRow>, Result<LiveOutcome, LinkError>),
@@ -257,6 +262,9 @@ impl Handler<Envelope<KpiMartMsg>> for KpiMart {
         if let Err(gap) = self.inlet.admit(&envelope) {
             tracing::error!(%gap, follower = self.name, "values are missing; the follower begins again");
             return self.end(Cause::FollowerDied(self.name.clone()), ctx);
+        }
+        if self.gauge.is_none() {
+            self.gauge = Some(Arc::clone(envelope.credit.gauge()));
         }
         let KpiMartMsg::Live(rows) = envelope.message;
         for row in rows {

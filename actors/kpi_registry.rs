@@ -279,6 +279,7 @@ impl Handler<Envelope<RegistryMsg>> for KpiRegistry {
             return AtomicResponse::new(Box::pin(actix::fut::ready(())));
         }
         let credit = envelope.credit;
+        let work = credit.work();
         match envelope.message {
             RegistryMsg::Increments { epoch, partition, to, items } => {
                 let messages = self.split(items);
@@ -286,7 +287,7 @@ impl Handler<Envelope<RegistryMsg>> for KpiRegistry {
                 let send = async move {
                     for (edge, increments) in messages {
                         // A closed edge means that the KpiActor has rung the alarm already.
-                        let _ = edge.send(KpiMsg::Apply { epoch, increments }).await;
+                        let _ = work.handing_on(edge.send(KpiMsg::Apply { epoch, increments })).await;
                     }
                     if let Some(mut state) = board.partitions().get_mut(&partition) {
                         state.handed = to;

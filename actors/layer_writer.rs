@@ -16,7 +16,7 @@ use lakeward_core::ids::Epoch;
 use crate::attempt::Attempts;
 use crate::commit::CommitMsg;
 use crate::kit::outbox::Credit;
-use crate::kit::{Cause, Envelope, Inlet, Outbox, Sentinel, Weight};
+use crate::kit::{Cause, Envelope, Inlet, Outbox, Sentinel, Weight, Work};
 
 /// What a LayerWriter is told.
 #[derive(Debug)]
@@ -154,22 +154,22 @@ impl LayerWriter {
         Ok(match message {
             LayerMsg::Barrier { epoch, expected } => match self.barrier(epoch, expected)? {
                 None => nothing(),
-                Some(files) => self.close(epoch, files),
+                Some(files) => self.close(epoch, files, credit.work()),
             },
             LayerMsg::Lines { epoch, bytes, meta } => {
-                let mut open = self.take(epoch)?;
+                let (mut open, work) = (self.take(epoch)?, credit.work());
                 let write = async move {
                     let result = open.files.append_lines(bytes, meta).await;
-                    drop(credit);
+                    drop((work, credit));
                     (open, result)
                 };
                 self.put_back(epoch, write)
             }
             LayerMsg::Rows { epoch, rows, meta } => {
-                let mut open = self.take(epoch)?;
+                let (mut open, work) = (self.take(epoch)?, credit.work());
                 let write = async move {
                     let result = open.files.append_rows(rows, meta).await;
-                    drop(credit);
+                    drop((work, credit));
                     (open, result)
                 };
                 self.put_back(epoch, write)
@@ -192,13 +192,13 @@ impl LayerWriter {
         AtomicResponse::new(Box::pin(write.into_actor(self).map(back)))
     }
 
-    fn close(&self, epoch: Epoch, files: EpochFiles) -> AtomicResponse<Self, ()> {
+    fn close(&self, epoch: Epoch, files: EpochFiles, work: Work) -> AtomicResponse<Self, ()> {
         let commit = self.commit.clone();
         let layer = self.name.clone();
         let close = async move {
             let files = files.close().await?;
             // A closed edge means that the CommitActor has rung the alarm already.
-            let _ = commit.send(CommitMsg::LayerClosed { epoch, layer, files }).await;
+            let _ = work.handing_on(commit.send(CommitMsg::LayerClosed { epoch, layer, files })).await;
             Ok(())
         };
         let done = |result: Result<(), LayerError>, actor: &mut Self, ctx: &mut Context<Self>| {

@@ -120,6 +120,7 @@ impl PartitionActor {
             newest: EventTime::MIN,
             moved_at: 0,
             drifting: false,
+            idle: false,
         });
         state.position = self.seed.position;
         if state.watermark != watermark {
@@ -285,6 +286,7 @@ impl Handler<Envelope<PartitionMsg>> for PartitionActor {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, envelope: Envelope<PartitionMsg>, ctx: &mut Self::Context) -> Self::Result {
+        let work = envelope.credit.work();
         let edges = Arc::clone(&self.edges);
         let admitted = self.inlet.admit(&envelope).map_err(|gap| Cause::Failed(gap.to_string()));
         let plan = admitted.and_then(|()| match envelope.message {
@@ -301,7 +303,7 @@ impl Handler<Envelope<PartitionMsg>> for PartitionActor {
                 let send = async move {
                     if let Some(plan) = plan {
                         // A closed edge means that its receiver has rung the alarm already.
-                        let _: Result<(), Closed> = plan.send(&edges).await;
+                        let _: Result<(), Closed> = work.handing_on(plan.send(&edges)).await;
                     }
                     drop(credit);
                 };

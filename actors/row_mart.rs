@@ -230,9 +230,10 @@ impl RowMart {
         let Some(load) = lane.unload() else { return };
         lane.copying = true;
         let link = Arc::clone(&self.link);
+        let work = load.credits.first().map(Credit::work);
         let copy = async move {
             let result = link.copy(load.incarnation, partition, load.range, load.rows).await;
-            drop(load.credits);
+            drop((work, load.credits));
             result
         };
         let done = move |result, actor: &mut Self, ctx: &mut Context<Self>| actor.copied(partition, result, ctx);

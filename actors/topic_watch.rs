@@ -96,7 +96,8 @@ impl TopicWatch {
             state.end = end.unwrap_or(state.end);
             let judge = self.judges.entry(partition).or_default();
             judge.observe(end, state.position, false);
-            if judge.is_idle(state.position) {
+            state.idle = judge.is_idle(state.position);
+            if state.idle {
                 idle.insert(partition, state.position);
             }
         }

@@ -83,6 +83,10 @@ pub enum Command {
     Demo(DemoArgs),
     /// Send records of a feed: drawn by its rules, the same for a seed, or from a CSV file
     Generate(GenerateArgs),
+    /// What holds the watermark, or where lag arises, of a service that runs
+    Explain(ExplainArgs),
+    /// A service that runs, live on one screen; q ends it
+    Top(TopArgs),
     /// A few records of a topic, with their coordinates
     Peek(PeekArgs),
     /// What a shell needs to complete this command line
@@ -96,6 +100,44 @@ pub enum Command {
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
     },
+}
+
+/// What to explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Explained {
+    /// What keeps windows from closing
+    Watermark,
+    /// Why records wait in Kafka
+    Lag,
+}
+
+/// Arguments of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// What
+    #[arg(value_enum)]
+    pub what: Explained,
+    /// Name of a pipeline that the service runs; its first by default
+    pub pipeline: Option<String>,
+    /// Where the service is; http.listen of the configuration by default
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `top`.
+#[derive(Clone, Debug, Args)]
+pub struct TopArgs {
+    /// Name of a pipeline that the service runs; its first by default
+    pub pipeline: Option<String>,
+    /// Where the service is; http.listen of the configuration by default
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// One frame, and no more
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// Where generated records go.

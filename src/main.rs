@@ -9,6 +9,7 @@ mod config;
 mod crash_points;
 mod exit;
 mod feed;
+mod flow;
 mod http;
 mod layers;
 mod observe;
@@ -20,6 +21,7 @@ mod scribe;
 mod signal;
 mod text;
 mod topology;
+mod trust;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -77,6 +79,8 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Rebuild(args) => commands::rebuild::rebuild(&config, &args).await,
             Command::Tail(args) => commands::tail::tail(&config, &args).await,
             Command::Generate(args) => commands::generate::generate(&config, args).await,
+            Command::Explain(args) => commands::explain::explain(&config, &args).await,
+            Command::Top(args) => commands::top::top(&config, &args).await,
             Command::Peek(args) => commands::peek::peek(&config, args).await,
             Command::Validate { .. } | Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
         }

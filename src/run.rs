@@ -118,6 +118,8 @@ impl Runner {
 
     /// What a cause means for the process.
     fn after(&self, cause: Cause) -> Result<(), Exit> {
+        let board = &self.plan.board;
+        board.history().failed(board.head(), self.plan.clock.wall_micros(), &cause.to_string());
         match cause {
             Cause::Fenced(claim) => {
                 let outcome = "fenced";

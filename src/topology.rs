@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, watch};
 use crate::layers::layer_spec;
 
 /// Credits per sender of each edge. Two keep a receiver busy while the next message is made; more only cost memory.
-mod credits {
+pub mod credits {
     /// Source thread to PartitionActor.
     pub const SOURCE: usize = 2;
     /// CommitActor to PartitionActor.
@@ -224,6 +224,7 @@ pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Gene
     let fold = Arc::new(fold);
     plan.board.clear();
     plan.board.set_head(fold.version);
+    plan.board.show_fold(Arc::clone(&fold));
     let (head_sender, head) = watch::channel(Head { fold: Arc::clone(&fold), epochs: Arc::default() });
     let arbiters = Arbiters::start()?;
     let handles = arbiters.0.iter().map(Arbiter::handle).collect();

@@ -269,3 +269,89 @@ fn a_password_is_in_no_message() {
         assert!(!err(&output).contains(SECRET) && !out(&output).contains(SECRET), "{}", err(&output));
     }
 }
+
+/// A process that is ended with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A demo that runs until the test ends, and where its dashboard is.
+fn running_demo(dir: &Path) -> (Running, String) {
+    use std::io::BufRead;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lakeward"));
+    command
+        .args(["demo", "--plain", "--events-per-second", "200"])
+        .current_dir(dir)
+        .stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let running = Running(child);
+    let url = lines
+        .find_map(|line| line.unwrap().strip_prefix("Dashboard: ").map(|url| url.trim_end_matches('/').to_owned()));
+    // What it goes on to print is read, so that it never waits for us.
+    std::thread::spawn(move || lines.for_each(drop));
+    (running, url.expect("the demo names its dashboard"))
+}
+
+/// The answer to one question, as JSON.
+fn get(url: &str, path: &str) -> Value {
+    use std::io::{Read, Write};
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[test]
+fn a_running_service_explains_itself_and_its_topology_is_its_actors() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_running, url) = running_demo(dir.path());
+    let began = std::time::Instant::now();
+    let mut flow = get(&url, "/api/v1/flow");
+    // Two epochs, and an actor for every key: no more come then.
+    while flow["epochs"].as_array().unwrap().iter().filter(|epoch| epoch["kind"] == "epoch").count() < 2 {
+        assert!(began.elapsed().as_secs() < 60, "{flow}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        flow = get(&url, "/api/v1/flow");
+    }
+    let named = |told: &Value| {
+        let who = |actor: &Value| format!("{} {}", actor["kind"], actor["index"]);
+        told["actors"].as_array().unwrap().iter().map(who).collect::<std::collections::BTreeSet<_>>()
+    };
+    let same = (0..50).any(|_| named(&get(&url, "/api/v1/flow")) == named(&get(&url, "/api/v1/actors")));
+    assert!(same, "topology and actors differ");
+    let trust = get(&url, "/api/v1/trust");
+    assert_eq!((&trust["ledger"]["closed"], &trust["verify"]), (&Value::Bool(true), &Value::Null), "{trust}");
+    assert!(trust["minutes"].as_array().unwrap().iter().all(|minute| minute["closed"] == true), "{trust}");
+    let listed: u64 = trust["quarantine"]["by_reason"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!(Some(listed), trust["quarantine"]["records"].as_u64());
+
+    let explained = lakeward(dir.path(), &["explain", "watermark", "--url", &url]);
+    assert!(code(&explained) == 0 && out(&explained).contains("partition"), "{}{}", out(&explained), err(&explained));
+    let lag = lakeward(dir.path(), &["explain", "lag", "--json", "--url", &url]);
+    let lag: Value = serde_json::from_str(&out(&lag)).unwrap();
+    assert!(lag["lag"]["where"][0]["sentence"].is_string(), "{lag}");
+    let top = lakeward(dir.path(), &["top", "--once", "--url", &url]);
+    assert!(out(&top).starts_with("lakeward top") && !out(&top).contains('\u{1b}'), "{}", out(&top));
+    let unknown = lakeward(dir.path(), &["explain", "lag", "nothing-of-that-name", "--url", &url]);
+    assert!(code(&unknown) == 1 && err(&unknown).contains("it runs"), "{}", err(&unknown));
+}
+
+#[test]
+fn where_nothing_listens_explain_and_top_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    for args in [&["explain", "lag"][..], &["explain", "watermark"], &["top"]] {
+        let output = lakeward(dir.path(), &[args, &["--url", &url]].concat());
+        assert_eq!(code(&output), 1, "{}", err(&output));
+        assert!(err(&output).contains("nothing answers") && err(&output).contains("lakeward run"), "{}", err(&output));
+    }
+}

@@ -108,6 +108,7 @@ impl Bench {
             newest: EventTime::MIN,
             moved_at: 0,
             drifting: false,
+            idle: false,
         };
         self.board.partitions().insert(partition, state);
     }

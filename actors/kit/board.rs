@@ -1,13 +1,15 @@
 //! What many threads read while actors write: newest positions, watermarks, lag, what followers have done.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::ledger::Counters;
-use lakeward_core::log::has_caught_up;
+use lakeward_core::log::{Fold, has_caught_up};
+
+use super::history::History;
 
 /// One partition, as its actor last said.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct PartitionState {
     pub moved_at: u64,
     /// Whether it must wait for slower partitions (T7).
     pub drifting: bool,
+    /// Whether Kafka's answers say that it has had nothing new for a while (T2).
+    pub idle: bool,
 }
 
 /// A follower's progress and trouble.
@@ -61,6 +65,8 @@ struct Inner {
     claim: AtomicU64,
     hold: AtomicBool,
     epoch_bytes: AtomicU64,
+    history: Mutex<History>,
+    fold: Mutex<Option<Arc<Fold>>>,
 }
 
 impl Board {
@@ -74,6 +80,22 @@ impl Board {
     #[must_use]
     pub fn followers(&self) -> &DashMap<String, FollowerState> {
         &self.inner.followers
+    }
+
+    /// The newest entries, as they were committed here.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.inner.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest state of the log that this process knows, for people.
+    pub fn show_fold(&self, fold: Arc<Fold>) {
+        *self.inner.fold.lock().unwrap_or_else(PoisonError::into_inner) = Some(fold);
+    }
+
+    /// The newest state of the log that this process knows; `None` before it has owned the pipeline.
+    #[must_use]
+    pub fn fold(&self) -> Option<Arc<Fold>> {
+        self.inner.fold.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lets the next entry say that entries below `version` may go.

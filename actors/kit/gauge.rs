@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::clock;
+use super::load::Load;
+
 /// What one actor has in front of it.
 #[derive(Debug)]
 pub struct Gauge {
@@ -14,6 +17,8 @@ pub struct Gauge {
     pub index: u32,
     /// Credits that exist on all edges into it.
     pub capacity: AtomicUsize,
+    /// What it does with its time.
+    pub load: Load,
     peak: AtomicUsize,
     handled: AtomicU64,
     next: AtomicU64,
@@ -45,6 +50,7 @@ impl Gauge {
             kind,
             index,
             capacity: AtomicUsize::new(0),
+            load: Load::new(clock::now()),
             peak: AtomicUsize::new(0),
             handled: AtomicU64::new(0),
             next: AtomicU64::new(0),

@@ -6,7 +6,9 @@ pub mod alarm;
 pub mod board;
 pub mod clock;
 pub mod gauge;
+pub mod history;
 pub mod inlet;
+pub mod load;
 pub mod metric;
 pub mod outbox;
 
@@ -14,7 +16,9 @@ pub use alarm::{Alarm, Cause, Sentinel};
 pub use board::Board;
 pub use clock::Clock;
 pub use gauge::{Gauge, Gauges};
+pub use history::{History, Noted};
 pub use inlet::{Gap, Inlet};
+pub use load::{Load, Spent, Work};
 pub use outbox::{Closed, Envelope, Inbox, Outbox, Weight};
 
 #[cfg(test)]

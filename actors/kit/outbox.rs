@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::clock;
 use super::gauge::Gauge;
+use super::load::Work;
 
 /// How many records a message stands for, for the receiver's lag.
 pub trait Weight {
@@ -44,6 +45,20 @@ pub struct Credit {
     _permit: OwnedSemaphorePermit,
     gauge: Arc<Gauge>,
     ticket: u64,
+}
+
+impl Credit {
+    /// The receiver begins to work on the message.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        Work::begin(&self.gauge)
+    }
+
+    /// The receiver's gauge, for one that works on what it has given the credits back for.
+    #[must_use]
+    pub fn gauge(&self) -> &Arc<Gauge> {
+        &self.gauge
+    }
 }
 
 impl Drop for Credit {

@@ -187,6 +187,7 @@ fn live_values_are_held_back_until_the_partitions_have_passed_what_was_shown_bef
             newest: EventTime::MIN,
             moved_at: 0,
             drifting: false,
+            idle: false,
         };
         bench.board.partitions().insert(0, state(9));
         bench.start();

@@ -136,6 +136,7 @@ fn a_key_gets_an_actor_at_first_sight_and_each_actor_one_message() {
                 newest: EventTime::MIN,
                 moved_at: 0,
                 drifting: false,
+                idle: false,
             },
         );
         bench.things(FIRST, &["red", "blue", "red"]).await;

@@ -46,7 +46,16 @@ fn watch(partitions: i32, known: &[i32]) -> (TopicWatch, Bench) {
 fn at(board: &Board, partition: i32, position: i64, watermark: EventTime) {
     let newest = watermark;
     let moved_at = u64::try_from(crate::testing::WALL / 1_000).unwrap();
-    let state = PartitionState { position, watermark, handed: position, end: -1, newest, moved_at, drifting: false };
+    let state = PartitionState {
+        position,
+        watermark,
+        handed: position,
+        end: -1,
+        newest,
+        moved_at,
+        drifting: false,
+        idle: false,
+    };
     board.partitions().insert(partition, state);
 }
 

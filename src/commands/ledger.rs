@@ -156,6 +156,12 @@ fn layers_to_text(out: &mut String, layers: &[Account], read: Option<&Read>) {
     crate::text::table(out, &rows);
 }
 
+/// The ledger by the log alone.
+#[must_use]
+pub fn told(pipeline: &Pipeline, fold: &Fold) -> Value {
+    to_json(pipeline, fold, &accounts(pipeline, fold), None, &open_accounts(pipeline, fold))
+}
+
 fn to_json(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&Read>, open: &[String]) -> Value {
     let partitions: Vec<Value> = fold
         .partitions

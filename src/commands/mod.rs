@@ -1,7 +1,9 @@
 //! One file per command.
 
+pub mod ask;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod generate;
 pub mod inspect;
 pub mod ledger;
@@ -17,6 +19,7 @@ pub mod reset;
 pub mod run;
 pub mod status;
 pub mod tail;
+pub mod top;
 pub mod validate;
 pub mod verify;
 

@@ -8,6 +8,9 @@ use std::fmt::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lakeward_connect::lake::Lake;
+use lakeward_core::log::{Fold, LiveFile};
+use lakeward_core::pipeline::{Holds, Pipeline};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -76,6 +79,55 @@ async fn each(seen: &Inspected, filter: &QuarantineFilter, mut take: impl FnMut(
         }
     }
     Ok(())
+}
+
+/// The newest files that are looked into for samples, and the largest.
+const SAMPLED: (usize, u64) = (3, 4 << 20);
+
+/// Records of each reason that are shown as samples.
+const SAMPLES: usize = 3;
+
+/// Some of the newest refused records, a few of each reason, newest first.
+pub async fn samples(lake: &Lake, pipeline: &Pipeline, fold: &Fold) -> Result<Vec<Value>, Exit> {
+    let Some(layer) = pipeline.layers.iter().find(|layer| matches!(layer.holds, Holds::Rejects)) else {
+        return Ok(Vec::new());
+    };
+    let mut files: Vec<&LiveFile> = fold.layer_files(&layer.name).filter(|f| f.staged.length <= SAMPLED.1).collect();
+    files.drain(..files.len().saturating_sub(SAMPLED.0));
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut samples = Vec::new();
+    for file in files.into_iter().rev() {
+        let bytes = read(lake, file).await?;
+        let text = String::from_utf8_lossy(bytes.as_ref());
+        for refused in text.lines().rev().filter_map(|line| serde_json::from_str::<Refused>(line).ok()) {
+            let taken = taken.entry(refused.reason.clone()).or_default();
+            if *taken < SAMPLES {
+                *taken += 1;
+                samples.push(sample(&refused));
+            }
+        }
+    }
+    Ok(samples)
+}
+
+fn sample(refused: &Refused) -> Value {
+    json!({
+        "reason": refused.reason, "field": refused.field.as_deref().map(readable),
+        "detail": readable(&refused.detail), "partition": refused.partition, "offset": refused.offset,
+        "incarnation": refused.kafka_incarnation, "time": when(refused), "payload": payload(refused),
+    })
+}
+
+/// A committed file's bytes, from its place or, before it is there, from staging.
+async fn read(lake: &Lake, file: &LiveFile) -> Result<impl AsRef<[u8]>, Exit> {
+    // It may be renamed between two looks.
+    for path in [&file.path, &file.staged.staged, &file.path] {
+        let bytes = lake.read(path).await.map_err(|e| Exit::failed(e.to_string()))?;
+        if let Some(bytes) = bytes {
+            return Ok(bytes);
+        }
+    }
+    Err(Exit::failed(format!("LAKE_DAMAGED: the log names {} and it is not there", file.path)))
 }
 
 /// Whether a line of Quarantine passes the filter.
@@ -176,14 +228,7 @@ fn shown(refused: &Refused) -> String {
     let field = refused.field.as_deref().map(|field| format!(" {}", readable(field))).unwrap_or_default();
     let incarnation = refused.kafka_incarnation;
     let of = if incarnation == 0 { String::new() } else { format!(" of incarnation {incarnation}") };
-    let payload = match (&refused.payload, &refused.payload_base64) {
-        (Some(text), _) => readable(text),
-        (None, Some(coded)) => match STANDARD.decode(coded) {
-            Ok(bytes) => format!("{} bytes: {}", bytes.len(), readable(&String::from_utf8_lossy(&bytes))),
-            Err(_) => readable(coded),
-        },
-        (None, None) => "no payload".to_owned(),
-    };
+    let payload = payload(refused);
     format!(
         "{}{field}: {}\n  {} partition {} offset {}{of}, {}\n  {payload}",
         refused.reason,
@@ -193,6 +238,17 @@ fn shown(refused: &Refused) -> String {
         refused.offset,
         when(refused).unwrap_or("-"),
     )
+}
+
+fn payload(refused: &Refused) -> String {
+    match (&refused.payload, &refused.payload_base64) {
+        (Some(text), _) => readable(text),
+        (None, Some(coded)) => match STANDARD.decode(coded) {
+            Ok(bytes) => format!("{} bytes: {}", bytes.len(), readable(&String::from_utf8_lossy(&bytes))),
+            Err(_) => readable(coded),
+        },
+        (None, None) => "no payload".to_owned(),
+    }
 }
 
 /// Text with nothing in it that a terminal would act on or hide, cut where it is long.

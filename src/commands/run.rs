@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
 use lakeward_actors::cutting::Cutting;
 use lakeward_actors::kit::{Board, Clock, Gauges};
 use lakeward_actors::mart_link::OpenMart;
@@ -15,13 +18,15 @@ use lakeward_connect::lake::Lake;
 use lakeward_connect::mart::{Mart, MartOptions};
 use lakeward_core::log::{Accept, Member};
 use lakeward_core::pipeline::Pipeline;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 use crate::builtin;
 use crate::cli::RunArgs;
-use crate::config::{Config, MartUrl, RowsMode};
+use crate::config::{Config, MartUrl, RowsMode, Secret};
 use crate::exit::Exit;
-use crate::http::{Shown, serve};
+use crate::flow::Flow;
+use crate::http::{BoardSource, Shown, ShownConfig, ShownPipeline, serve};
 use crate::observe;
 use crate::run::{Runner, Summary, micros, patiently};
 use crate::topology::Plan;
@@ -36,34 +41,60 @@ pub async fn run(config: Config, args: RunArgs) -> Result<(), Exit> {
     let metrics = observe::start_metrics().map_err(|e| Exit::bug(e.to_string()))?;
     let stop = crate::signal::stop_signals("the last epoch is being committed");
     let runners = prepare(&config, &args, pipelines).await?;
-    let clock = Clock::system();
-    let shown = Shown {
-        metrics,
-        pipelines: runners
-            .iter()
-            .map(|r| (r.plan.pipeline.name.clone(), r.plan.board.clone(), r.plan.gauges.clone()))
-            .collect(),
-        clock: clock.clone(),
-        token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
-    };
-    let (listen, server) = serve(config.http.listen, shown)
+    let (listen, handle) = serve_runners(&config, config.http.listen, &runners, metrics)
         .map_err(|e| Exit::usage(format!("http.listen {}: {e}; choose another port", config.http.listen)))?;
-    tracing::info!(%listen, "metrics, health and actors are served");
-    let handle = server.handle();
-    actix::spawn(server);
-    for runner in &runners {
-        let plan = &runner.plan;
-        actix::spawn(observe::publish(
-            Arc::clone(&plan.pipeline),
-            plan.board.clone(),
-            plan.gauges.clone(),
-            clock.clone(),
-        ));
-    }
-    actix::spawn(observe::publish_process(runners.first().map(|runner| runner.lake.clone())));
+    say_where(listen, config.http.token.as_ref());
     let result = run_all(runners, &stop, args.once).await;
     handle.stop(false).await;
     result
+}
+
+/// Serves pages, API and metrics of these pipelines.
+pub fn serve_runners(
+    config: &Config,
+    listen: SocketAddr,
+    runners: &[Runner],
+    metrics: PrometheusHandle,
+) -> std::io::Result<(SocketAddr, ServerHandle)> {
+    let clock = Clock::system();
+    let shown = Shown {
+        metrics,
+        pipelines: runners.iter().map(|runner| shown_pipeline(runner, mart_url(config))).collect(),
+        clock: clock.clone(),
+        token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
+        allowed_hosts: config.http.allowed_hosts.clone(),
+        config: Arc::new(ShownConfig::from(config)),
+    };
+    let (listen, server) = serve(listen, shown)?;
+    let handle = server.handle();
+    actix::spawn(server);
+    for runner in runners {
+        let (plan, clock) = (&runner.plan, clock.clone());
+        actix::spawn(observe::publish(Arc::clone(&plan.pipeline), plan.board.clone(), plan.gauges.clone(), clock));
+    }
+    actix::spawn(observe::publish_process(runners.first().map(|runner| runner.lake.clone())));
+    Ok((listen, handle))
+}
+
+fn shown_pipeline(runner: &Runner, mart: Option<String>) -> ShownPipeline {
+    let flow = Flow::new(&runner.plan, runner.lake.clone());
+    actix::spawn(flow.clone().watch());
+    ShownPipeline::new(flow, mart.map(|url| BoardSource::new(&url)))
+}
+
+/// Where the dashboard is. The link holds the token only on a terminal: a log is kept, and read by others.
+fn say_where(listen: SocketAddr, token: Option<&Secret>) {
+    let link = |token: &str| format!("http://{listen}/{token}");
+    match token {
+        None => tracing::info!(dashboard = link(""), "metrics, health and the dashboard are served"),
+        Some(_) => {
+            let dashboard = link("?token=<http.token>");
+            tracing::info!(dashboard, "metrics, health and the dashboard are served");
+        }
+    }
+    if let Some(token) = token.filter(|_| std::io::stderr().is_terminal()) {
+        eprintln!("dashboard: {}", link(&format!("?token={}", token.expose())));
+    }
 }
 
 /// Runs all; the first that ends with an error ends the others cleanly.
@@ -242,13 +273,18 @@ pub fn kafka_options(config: &Config, name: &str) -> Result<KafkaConfig, Exit> {
     KafkaConfig::new(name, options).map_err(|e| Exit::usage(e.to_string()))
 }
 
+/// The mart's URL, with its secret.
+fn mart_url(config: &Config) -> Option<String> {
+    match &config.mart.url {
+        MartUrl::None => None,
+        MartUrl::Postgres(url) => Some(url.expose().to_owned()),
+        MartUrl::Sqlite(path) => Some(format!("sqlite://{}", path.display())),
+    }
+}
+
 /// How the mart is opened; `None` if there is none.
 pub fn open_mart(config: &Config) -> Option<Arc<dyn Fn() -> OpenMart + Send + Sync>> {
-    let url = match &config.mart.url {
-        MartUrl::None => return None,
-        MartUrl::Postgres(url) => url.expose().to_owned(),
-        MartUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
-    };
+    let url = mart_url(config)?;
     Some(Arc::new(move || {
         let url = url.clone();
         Box::new(move || {

@@ -3,6 +3,7 @@
 //! Every mistake is a [`ConfigError`] (exit code 2) that names file, line and key, or the variable. No secret is ever
 //! repeated (I17).
 
+mod effective;
 mod environment;
 #[cfg(test)]
 mod reference;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use lakeward_core::document::DefinitionError;
 
+pub use effective::Effective;
 pub use environment::Environment;
 pub use secret::{Secret, Url};
 pub use values::MartUrl;
@@ -129,6 +131,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// What clients must send; always set beyond loopback.
     pub token: Option<Secret>,
+    /// Host names that are answered beyond loopback; empty: all.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// `[epoch]`.
@@ -341,7 +345,7 @@ impl Config {
             kafka: Kafka::default(),
             lake: Lake::default(),
             mart: Mart::default(),
-            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), token: None },
+            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), token: None, allowed_hosts: Vec::new() },
             epoch: EpochLimits::default(),
             live: Live::default(),
             memory: Memory::default(),

@@ -154,8 +154,17 @@ pub const SETTINGS: &[Setting] = &[
         name: "token",
         kind: "secret",
         default: "",
-        doc: "What clients send as `Authorization: Bearer …`; at least 16 characters.",
+        doc: "What pages and `/api` ask for: open `/?token=…` once in a browser, or send `Authorization: Bearer …`; at \
+              least 16 characters.",
         set: |c, text| values::token(text).map(|v| c.http.token = v),
+    },
+    Setting {
+        section: "http",
+        name: "allowed_hosts",
+        kind: "host, …",
+        default: "",
+        doc: "Beyond loopback only requests to these names, separated by commas, are answered; empty: to any name.",
+        set: |c, text| values::hosts(text).map(|v| c.http.allowed_hosts = v),
     },
     Setting {
         section: "epoch",

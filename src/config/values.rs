@@ -205,6 +205,20 @@ pub fn token(text: &str) -> Parsed<Option<Secret>> {
     }
 }
 
+/// Host names, separated by commas, without ports; empty for none.
+pub fn hosts(text: &str) -> Parsed<Vec<String>> {
+    let names: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let odd =
+        |name: &&&str| name.contains("//") || name.chars().any(|c| c.is_whitespace() || matches!(c, '/' | '@' | '*'));
+    if let Some(name) = names.iter().find(odd) {
+        return Err(Refusal::new(format!(
+            "\"{name}\" is no host name; write names without scheme and port, separated by commas"
+        )));
+    }
+    let bare = |name: &str| name.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(names.into_iter().map(bare).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

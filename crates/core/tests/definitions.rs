@@ -53,6 +53,15 @@ fn a_wrong_file_is_refused_with_every_mistake_and_its_place() {
 }
 
 #[test]
+fn a_board_is_no_decision_about_rows() {
+    let path = files("tests/definitions/valid").into_iter().find(|path| path.ends_with("dashboard.toml")).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let (without, _) = text.split_once("[dashboard]").unwrap();
+    let hash = |text: &str| Pipeline::parse(text, "x").unwrap().definition_hash();
+    assert_eq!(hash(&text), hash(without));
+}
+
+#[test]
 fn the_built_in_pipelines_are_taken() {
     let generator = |path: &std::path::PathBuf| path.to_string_lossy().ends_with(".generator.toml");
     for path in files("../../pipelines").into_iter().filter(|path| !generator(path)) {

@@ -9,11 +9,13 @@ mod gather;
 mod setting;
 mod view;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
 use lakeward_actors::kit::Board;
 use lakeward_connect::kafka::{MockKafka, Producer};
 use lakeward_connect::log_store::LogStore;
@@ -26,7 +28,7 @@ use self::folder::Folder;
 use self::gather::Gather;
 use super::generate::rules;
 use super::ledger::ledger;
-use super::run::{kafka_config, prepare};
+use super::run::{kafka_config, prepare, serve_runners};
 use crate::builtin;
 use crate::cli::{DemoArgs, RunArgs};
 use crate::config::{Config, Environment};
@@ -59,11 +61,15 @@ pub async fn demo(args: DemoArgs) -> Result<(), Exit> {
     // The mock tells no id of its topic, and its topic is a new one each time.
     runner.topic_id = Some(format!("demo-{:016x}", rand::random::<u64>()));
     let earlier = newest(&runner, &pipeline).await?;
+    let (listen, served) = serve(&config, &runner)?;
     print!("{}", view::introduction(&pipeline, &args.dir, &changes, args.events_per_second, earlier.as_ref()));
+    println!("Dashboard: http://{listen}/\n");
 
     let feed = feed(&config, &runner, &spec, args.events_per_second)?;
     let log = runner.lake.clone();
-    play(runner, feed, &config, &args).await.map_err(|e| with_hint(e, &args.dir))?;
+    let played = play(runner, feed, &config, &args).await;
+    served.stop(false).await;
+    played.map_err(|e| with_hint(e, &args.dir))?;
     let ended = LogStore::open_existing(&log, &pipeline.name).await;
     if let Some(log) = ended.map_err(|e| Exit::failed(e.to_string()))?
         && let Some(fold) = log.load().await.map_err(|e| Exit::failed(e.to_string()))?
@@ -74,6 +80,15 @@ pub async fn demo(args: DemoArgs) -> Result<(), Exit> {
     print!("{}", view::farewell(&pipeline, &args.dir));
     drop(kafka);
     closed
+}
+
+/// The dashboard on the usual port, or on a free one where that is taken.
+fn serve(config: &Config, runner: &Runner) -> Result<(SocketAddr, ServerHandle), Exit> {
+    let metrics = observe::start_metrics().map_err(|e| Exit::bug(e.to_string()))?;
+    let runners = std::slice::from_ref(runner);
+    let usual = config.http.listen;
+    let on = |listen| serve_runners(config, listen, runners, metrics.clone());
+    on(usual).or_else(|_| on(SocketAddr::new(usual.ip(), 0))).map_err(|e| Exit::failed(format!("the dashboard: {e}")))
 }
 
 /// The first built-in pipeline that has rules to generate its records.

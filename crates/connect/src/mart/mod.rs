@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod bench;
+pub mod board;
 mod checkup;
 mod error;
 mod outcome;

@@ -328,6 +328,7 @@ mod tests {
                 retention: None,
             }),
             kpis: vec![],
+            dashboard: None,
         }
     }
 

@@ -59,6 +59,7 @@ fn pipeline() -> Pipeline {
         max_refused: None,
         rows: Some(RowsMart { table: "r".into(), columns: Vec::new(), retention: None }),
         kpis: vec![count("by_colour", vec![1], 10, 0), count("slow", vec![], 30, 10)],
+        dashboard: None,
     }
 }
 

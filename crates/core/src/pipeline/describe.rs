@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{EventTimeSource, Holds, Kpi, Layer, Pipeline, RowsMart, StartOffset, Window};
+use super::{Dashboard, EventTimeSource, Holds, Kpi, Layer, Pipeline, RowsMart, StartOffset, Window};
 use crate::duration::format_duration;
 use crate::types::Column;
 
@@ -22,6 +22,9 @@ impl Pipeline {
         }
         for kpi in &self.kpis {
             describe_kpi(kpi, &self.row_columns(), &mut text);
+        }
+        if let Some(board) = &self.dashboard {
+            describe_board(board, &mut text);
         }
         line(&mut text, &format!("definition {}", self.definition_hash()));
         text
@@ -111,6 +114,13 @@ impl Pipeline {
             Holds::Records => {}
         }
     }
+}
+
+fn describe_board(board: &Dashboard, text: &mut String) {
+    let titles = |titles: Vec<&str>| if titles.is_empty() { "none".to_owned() } else { titles.join("; ") };
+    line(text, &format!("dashboard {}", board.title));
+    line(text, &format!("  tiles   {}", titles(board.tiles.iter().map(|tile| tile.title.as_str()).collect())));
+    line(text, &format!("  charts  {}", titles(board.charts.iter().map(|chart| chart.title.as_str()).collect())));
 }
 
 fn describe_rows(rows: &RowsMart, silver: &[Column], text: &mut String) {

@@ -1,5 +1,6 @@
 //! A pipeline's definition: one validated type, made from a TOML file once, at the edge.
 
+mod dashboard;
 mod definition;
 mod describe;
 mod difference;
@@ -9,6 +10,7 @@ mod names;
 mod parse;
 
 pub use crate::document::DefinitionError;
+pub use dashboard::{BoardMeasure, Chart, Dashboard, Figure, FromKpi, Plot, Tile};
 pub use difference::Change;
 pub use model::*;
 pub use names::check_topic;

@@ -28,6 +28,8 @@ pub struct Pipeline {
     pub rows: Option<RowsMart>,
     /// The windowed KPIs.
     pub kpis: Vec<Kpi>,
+    /// The board in the browser.
+    pub dashboard: Option<super::Dashboard>,
 }
 
 /// The Kafka topic.

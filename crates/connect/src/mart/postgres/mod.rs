@@ -3,6 +3,7 @@
 
 mod added;
 mod binary;
+mod board;
 mod checkup;
 mod claim;
 mod failure;
@@ -35,6 +36,9 @@ use session::Sessions;
 #[cfg(test)]
 pub(super) use session::claimant_prefix;
 pub(crate) use snapshot::Moment;
+
+/// What a board's questions are called in errors.
+const DOING: &str = "reading it for the board";
 
 /// A Postgres mart; clones share the connections.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 //! as text. NaN is NULL, as everywhere in SQLite.
 
 mod added;
+mod board;
 mod checkup;
 mod claim;
 mod failure;
@@ -33,6 +34,9 @@ use super::{
 use failure::Failure;
 pub(crate) use snapshot::Moment;
 
+/// What a board's questions are called in errors.
+const DOING: &str = "reading it for the board";
+
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// An SQLite mart; clones share the connection, which closes with the last of them.
@@ -47,11 +51,20 @@ impl SqliteMart {
         if path.is_empty() || path.contains('?') {
             return Err(MartError::Config("its URL is not of the form sqlite:///path/to/file".into()));
         }
-        let path: Arc<Path> = PathBuf::from(path).into();
+        let patience = options.patience;
+        Self::begin(PathBuf::from(path), move |file| connect(file, patience)).await
+    }
+
+    /// Connects on a thread of its own, which then works off what it is asked.
+    async fn begin(
+        path: PathBuf,
+        connect: impl FnOnce(&Path) -> Result<Connection, Failure> + Send + 'static,
+    ) -> Result<Self, MartError> {
+        let path: Arc<Path> = path.into();
         let (jobs, todo) = channel();
         let (opened, answer) = oneshot::channel();
-        let (file, patience) = (path.clone(), options.patience);
-        let work = move || match connect(&file, patience) {
+        let file = path.clone();
+        let work = move || match connect(&file) {
             Ok(connection) => {
                 let _ = opened.send(Ok(()));
                 work_off(connection, &todo);

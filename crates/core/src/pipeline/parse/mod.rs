@@ -1,6 +1,7 @@
 //! From a TOML file to a pipeline: everything is decided here, once, and everything that is wrong is said, with its
 //! place. What comes out can't be wrong any more.
 
+mod dashboard;
 mod kpi;
 mod kpi_sinks;
 mod late_table;
@@ -17,23 +18,23 @@ use super::model::system_columns;
 use super::names::check_pipeline_name;
 use crate::document::{DefinitionError, Document, Section};
 
-const KEYS: [&str; 12] =
-    ["name", "source", "fields", "time", "checks", "derive", "dedup", "bronze", "silver", "quarantine", "rows", "kpi"];
-const LATER: [&str; 13] = [
-    "alert",
-    "alerts",
+const KEYS: [&str; 13] = [
+    "name",
+    "source",
+    "fields",
+    "time",
+    "checks",
+    "derive",
+    "dedup",
+    "bronze",
+    "silver",
+    "quarantine",
+    "rows",
+    "kpi",
     "dashboard",
-    "explode",
-    "hive",
-    "job",
-    "jobs",
-    "look_up",
-    "lookup",
-    "lookups",
-    "quality",
-    "redis",
-    "report",
 ];
+const LATER: [&str; 12] =
+    ["alert", "alerts", "explode", "hive", "job", "jobs", "look_up", "lookup", "lookups", "quality", "redis", "report"];
 
 impl Pipeline {
     /// Reads the text of a pipeline file; `file` is its name, for the messages.
@@ -77,7 +78,8 @@ fn read(root: &Section<'_>) -> Pipeline {
     let tables: Vec<_> = rows_table.into_iter().chain(kpis.tables).collect();
     unique::check_tables(root, &tables);
     let (rows, kpis) = (rows_mart, kpis.kpis);
-    Pipeline { name, source, fields, time, checks, derived, dedup, layers, max_refused, rows, kpis }
+    let dashboard = dashboard::read_dashboard(root, &silver, rows.as_ref(), &kpis, time.event_time);
+    Pipeline { name, source, fields, time, checks, derived, dedup, layers, max_refused, rows, kpis, dashboard }
 }
 
 fn read_name(root: &Section<'_>) -> String {

@@ -1,0 +1,186 @@
+// Trust: the ledger, what came late or was refused, and how far everybody is behind the log.
+
+import { element, emptyState, faultState, setText, table } from "./dom.js";
+import * as format from "./format.js";
+
+let page = null;
+
+export function mount(root, context) {
+  page = new Trust(root, context);
+  page.start();
+}
+
+export function unmount() {
+  page?.stop();
+  page = null;
+}
+
+const scroll = (label) => element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
+
+const card = (title, ...children) => {
+  const note = element("span", { class: "muted" });
+  return { note, node: element("section", { class: "card" }, element("header", {}, element("h2", {}, title), note), ...children) };
+};
+
+const entries = (n) => `${format.number(n)} ${n === 1 ? "entry" : "entries"}`;
+
+const number = (title) => ({ title, number: true });
+
+const mark = (closed) => element("span", { class: closed ? "good mark-closed" : "bad mark-open" }, closed ? "✓ closed" : "✗ OPEN");
+
+class Trust {
+  constructor(root, context) {
+    Object.assign(this, { root, context, data: null, gone: false });
+  }
+
+  async start() {
+    this.root.replaceChildren(emptyState("Loading…"));
+    try {
+      this.data = await this.context.get("trust");
+    } catch (fault) {
+      if (this.gone) return;
+      this.root.replaceChildren(faultState(fault));
+      this.later = setTimeout(() => this.start(), 3000);
+      return;
+    }
+    if (this.gone) return;
+    this.layOut();
+    this.show(this.data);
+    this.context.stream("trust/stream", {}, { trust: (data) => this.show(data) });
+    this.context.on("zone", () => this.show(this.data));
+  }
+
+  stop() {
+    this.gone = true;
+    clearTimeout(this.later);
+  }
+
+  layOut() {
+    this.tiles = ["Ledger", "Records read", "Kept", "Quarantined", "Late rows", "Last verify"].map(tileOf);
+    this.open = element("div", { class: "banner", role: "alert", hidden: true });
+    this.partitions = scroll("Ledger by partition");
+    this.layers = scroll("Layers against the ledger");
+    this.ledger = card("Ledger", element("p", { class: "muted" }, "Every record read is kept, filtered, a duplicate, quarantined or a tombstone. The files of the lake hold exactly those rows."),
+      this.partitions, this.layers);
+    this.minutes = scroll("Ledger by minute and partition");
+    this.byMinute = card("Ledger by minute and partition", this.minutes);
+    this.late = scroll("Late rows");
+    this.reasons = scroll("Reasons");
+    this.samples = element("div", { "aria-label": "Samples" });
+    this.quarantine = card("Quarantine", this.reasons);
+    this.entries = scroll("Entries");
+    this.followers = scroll("Followers");
+    this.sampled = card("Newest refused records", this.samples);
+    this.root.replaceChildren(
+      element("h1", {}, "Trust"),
+      this.open,
+      element("section", { class: "tiles", "aria-label": "Figures" }, this.tiles.map((tile) => tile.node)),
+      this.ledger.node,
+      element("div", { class: "pair" }, this.quarantine.node,
+        element("div", { class: "stack" }, card("Late rows", this.late).node, card("Followers of the log", this.followers).node)),
+      this.byMinute.node,
+      this.sampled.node,
+      card("Newest entries of the log", this.entries).node,
+    );
+  }
+
+  show(data) {
+    this.data = data;
+    const { ledger, quarantine } = data;
+    const [balance, read, kept, refused, late, verify] = this.tiles;
+    const total = ledger?.total;
+    balance.show(ledger ? ledger.closed ? "✓ closed" : "✗ OPEN" : format.NONE, ledger ? `at version ${format.number(data.version)}` : "", ledger ? ledger.closed ? "good" : "bad" : "");
+    read.show(format.number(total?.records), total ? `and ${format.number(data.uncommitted.reduce((sum, p) => sum + p.records, 0))} not committed yet` : "");
+    kept.show(format.number(total?.kept), total?.records ? format.percent(total.kept / total.records, 2) : "");
+    refused.show(format.number(quarantine?.records), total?.records ? format.percent(quarantine.records / total.records, 2) : "");
+    late.show(format.number(Object.values(data.late).reduce((sum, n) => sum + n, 0)), "too late for their window");
+    verify.show(data.verify?.result ?? "never run here", data.verify ? format.time(data.verify.at) : `lakeward verify ${data.pipeline}`);
+    this.open.hidden = !ledger || ledger.closed;
+    setText(this.open, ledger ? `The ledger is open: ${ledger.open.join("; ")}` : "");
+    this.showLedger(ledger, data);
+    this.showMinutes(data.minutes);
+    this.showLate(data.late);
+    this.showQuarantine(quarantine);
+    this.showFollowers(data.followers);
+    this.showEntries(data.entries);
+  }
+
+  showLedger(ledger, data) {
+    if (!ledger) {
+      this.layers.replaceChildren();
+      return this.partitions.replaceChildren(emptyState("Nothing committed here yet", data.owner ? "The first epoch opens the ledger." : "This process stands by and has not owned the pipeline."));
+    }
+    const waiting = new Map(data.uncommitted.map((p) => [p.partition, p.records]));
+    this.partitions.replaceChildren(table(
+      [number("Partition"), { title: "Offsets" }, number("Read"), number("Kept"), number("Filtered"), number("Duplicate"), number("Quarantined"), number("Tombstones"), number("Not committed"), { title: "Balance" }],
+      ledger.partitions.map((p) => [format.number(p.partition), `${format.number(p.from)} – ${format.number(p.to)}`,
+        ...["records", "kept", "filtered", "duplicate", "quarantined", "tombstones"].map((name) => format.number(p.counters[name])),
+        format.number(waiting.get(p.partition) ?? 0), mark(p.balance === 0)])));
+    this.layers.replaceChildren(table([{ title: "Layer" }, number("Files"), number("Rows"), number("Rows due"), { title: "" }],
+      ledger.layers.map((l) => [l.layer, format.number(l.files), format.number(l.rows), format.number(l.due),
+        format.isNone(l.due) ? "" : mark(l.due === l.rows)])));
+  }
+
+  showMinutes(minutes) {
+    setText(this.byMinute.note, minutes.length ? "minutes of the commit, newest first" : "");
+    if (!minutes.length) return this.minutes.replaceChildren(emptyState("No minute yet", "The first epoch with records fills this table."));
+    this.minutes.replaceChildren(table(
+      [{ title: "Minute" }, number("Partition"), { title: "Offsets" }, number("Read"), number("Kept"), number("Filtered"), number("Duplicate"), number("Quarantined"), number("Tombstones"), number("Late"), { title: "Ledger" }],
+      minutes.slice(0, 60).map((m) => [format.time(m.minute), format.number(m.partition), `${format.number(m.from)} – ${format.number(m.to)}`,
+        ...["read", "kept", "filtered", "duplicate", "quarantined", "tombstones", "late"].map((name) => format.number(m[name])),
+        element("span", {}, mark(m.closed), m.running ? element("span", { class: "muted" }, " so far") : null)])));
+  }
+
+  showLate(late) {
+    const rows = Object.entries(late);
+    if (!rows.length) return this.late.replaceChildren(emptyState("This pipeline has no KPIs"));
+    this.late.replaceChildren(table([{ title: "KPI" }, number("Late rows")], rows.map(([kpi, n]) => [kpi, format.number(n)]),
+      "They are in the lake and not in the closed window."));
+  }
+
+  showQuarantine(quarantine) {
+    const reasons = Object.entries(quarantine?.by_reason ?? {}).sort((a, b) => b[1] - a[1]);
+    setText(this.quarantine.note, quarantine ? `${format.number(quarantine.records)} records` : "");
+    if (!reasons.length) this.reasons.replaceChildren(emptyState("Nothing was refused"));
+    else {
+      const most = reasons[0][1];
+      this.reasons.replaceChildren(table([{ title: "Reason" }, number("Records"), { title: "" }], reasons.map(([reason, n]) => [
+        reason, format.number(n), element("meter", { min: 0, max: most, value: n, "aria-hidden": "true" })])));
+    }
+    this.showSamples(quarantine?.samples);
+  }
+
+  showSamples(samples) {
+    if (samples?.error) return this.samples.replaceChildren(faultState({ code: "LAKE", message: samples.error }));
+    if (!samples?.length) return this.samples.replaceChildren(emptyState("No record to show"));
+    const key = JSON.stringify([samples, format.isUtc()]);
+    if (key === this.shownSamples) return;
+    this.shownSamples = key;
+    this.samples.replaceChildren(...samples.map((s) => element("article", { class: "sample" },
+      element("div", {}, element("strong", {}, s.reason), s.field ? ` ${s.field}` : "", element("span", { class: "muted" }, `: ${s.detail}`)),
+      element("div", { class: "muted" }, `partition ${s.partition}, offset ${s.offset}, ${format.time(s.time)}`),
+      element("pre", { tabindex: "0" }, s.payload))));
+  }
+
+  showFollowers(followers) {
+    if (!followers.length) return this.followers.replaceChildren(emptyState("No follower has started"));
+    this.followers.replaceChildren(table([{ title: "Follower" }, number("Version"), number("Behind"), { title: "State" }],
+      followers.map((f) => [f.follower, format.number(f.version), f.behind ? entries(f.behind) : "0",
+        element("span", { class: f.trouble ? "bad" : f.behind ? "" : "good", title: f.trouble }, f.trouble ? `trouble: ${f.trouble}` : f.behind ? "catching up" : "up to date")])));
+  }
+
+  showEntries(entries) {
+    if (!entries.length) return this.entries.replaceChildren(emptyState("No entry yet"));
+    const rows = (e) => Object.entries(e.rows).map(([layer, n]) => `${layer} ${format.number(n)}`).join(", ");
+    this.entries.replaceChildren(table(
+      [number("Version"), { title: "Kind" }, { title: "At" }, number("Took"), number("Read"), { title: "Rows added" }, number("Files"), { title: "Watermark" }],
+      entries.map((e) => [format.number(e.version), e.trouble ? element("span", { class: "bad" }, `failed: ${e.trouble}`) : e.kind, format.time(e.at),
+        format.duration(e.seconds), format.number(e.read), rows(e), format.number(e.files), format.time(e.watermark)])));
+  }
+}
+
+function tileOf(label) {
+  const figure = element("div", { class: "figure" }), note = element("div", { class: "note" });
+  const node = element("div", { class: "card tile" }, element("div", { class: "label" }, label), figure, note);
+  return { node, show(text, about, tone = "") { setText(figure, text); setText(note, about); figure.className = `figure ${tone}`; } };
+}
