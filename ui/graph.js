@@ -67,7 +67,7 @@ function places(data) {
 function pathOf(from, to, height) {
   const x1 = from.x + BOX.width, y1 = from.y + BOX.height / 2, x2 = to.x, y2 = to.y + BOX.height / 2;
   const half = Math.min(GAP.x * .6 * (to.column - from.column) ** 2, 110);
-  if (to.column - from.column <= 2) return `M${x1} ${y1}C${x1 + half} ${y1} ${x2 - half} ${y2} ${x2} ${y2}`;
+  if (to.column - from.column === 1) return `M${x1} ${y1}C${x1 + half} ${y1} ${x2 - half} ${y2} ${x2} ${y2}`;
   const lane = to.y < height / 2 ? EDGE / 2 : height - EDGE / 2;
   const turn = GAP.x;
   return `M${x1} ${y1}C${x1 + turn} ${y1} ${x1} ${lane} ${x1 + turn} ${lane}H${x2 - turn}C${x2} ${lane} ${x2 - turn} ${y2} ${x2} ${y2}`;

@@ -145,7 +145,7 @@ fn sinks(out: &mut String, flow: &Value) {
             sink["sink"].as_str().unwrap_or("-").to_owned(),
             sink["behind"].to_string(),
             sink["age_ms"].as_f64().map_or_else(|| "-".to_owned(), |ms| format!("{:.1} s", ms / 1_000.0)),
-            sink["trouble"].as_str().map_or_else(|| "fine".to_owned(), |trouble| format!("TROUBLE: {trouble}")),
+            sink["trouble"].as_str().map_or_else(|| "fine".to_owned(), |trouble| format!("trouble: {trouble}")),
         ]);
     }
     table(out, &rows);

@@ -74,12 +74,21 @@ pub struct Occurrence(pub usize);
 impl Occurrence {
     /// The first and the last of `count`; where more cases are asked for, the second too.
     pub fn of(count: usize) -> Vec<Self> {
-        let long = std::env::var_os("LAKEWARD_TEST_CASES").is_some();
-        let mut numbers = if long { vec![1, 2, count] } else { vec![1, count] };
+        let mut numbers = if is_long() { vec![1, 2, count] } else { vec![1, count] };
         numbers.retain(|n| *n <= count);
         numbers.dedup();
         numbers.into_iter().map(Self).collect()
     }
+
+    /// Whether it is the first.
+    pub fn is_first(self) -> bool {
+        self.0 == 1
+    }
+}
+
+/// Whether more cases are asked for.
+pub fn is_long() -> bool {
+    std::env::var_os("LAKEWARD_TEST_CASES").is_some()
 }
 
 /// One fault that happens once.
