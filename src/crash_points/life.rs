@@ -1,8 +1,8 @@
 //! Lives of a pipeline over one lake, one mart and one topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -210,8 +210,9 @@ impl World {
     /// A world of its own that has come as far as this one; Kafka's topic is the same.
     pub fn fork(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for file in std::fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap) {
-            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        // The last connection of a life may close a little after it, which takes SQLite's log into the file and away.
+        while copy_all(self.folder.path(), folder.path()).is_err() {
+            std::thread::yield_now();
         }
         Self {
             config: self.config.clone(),
@@ -532,6 +533,20 @@ impl World {
             faults.deliver_late().await;
         }
     }
+}
+
+/// Copies the files of a folder into another; an error where one came or went meanwhile.
+fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    let names =
+        || -> std::io::Result<BTreeSet<_>> { std::fs::read_dir(from)?.map(|file| Ok(file?.file_name())).collect() };
+    for file in std::fs::read_dir(to)? {
+        std::fs::remove_file(file?.path())?;
+    }
+    let found = names()?;
+    for name in &found {
+        std::fs::copy(from.join(name), to.join(name))?;
+    }
+    if names()? == found { Ok(()) } else { Err(std::io::ErrorKind::Interrupted.into()) }
 }
 
 /// Whether the record comes so late that its own partition has left its window, whatever the floors.

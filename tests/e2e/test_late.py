@@ -17,7 +17,7 @@ from bench import late_pipeline
 from orders import Mix, orders, produce
 from program import wait_until
 
-KILLS = 4
+KILLS = 3
 RATE = 1_500
 EVENTS = 6_000
 MIX = Mix(late=0.05, years=(2024, 2024))
@@ -50,7 +50,7 @@ def test_killed_at_any_moment_late_rows_are_in_their_tables_once(new_bench, seed
     bench.once()
     late = ledger(bench)
     print(f"{sent[0]} events, {bench.head()} entries, late {late}")
-    assert all(late[kpi] > 50 for kpi in TABLES), late
+    assert all(late[kpi] > 20 for kpi in TABLES), late
     bench.assert_equal()
     bench.assert_verified("--deep")
     for kpi, rows in late.items():

@@ -123,7 +123,7 @@ def test_a_reset_behind_half_a_rebuild_starts_over(new_bench, seed):
     more(bench, seed, sent)
 
 
-@pytest.mark.parametrize("lake, mart", [("file", "sqlite"), ("hdfs", "postgres")])
+@pytest.mark.parametrize("lake, mart", [("file", "postgres")])
 def test_a_changed_definition_decides_everything_anew(new_bench, seed, lake, mart):
     bench = new_bench(lake=lake, mart=mart, **LEASE)
     sent = filled(bench, seed)
