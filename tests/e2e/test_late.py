@@ -36,7 +36,7 @@ def test_killed_at_any_moment_late_rows_are_in_their_tables_once(new_bench, seed
     done, sent = threading.Event(), []
 
     def feed():
-        messages = orders(1_000_000, seed, MIX, total=30_000)
+        messages = orders(1_000_000, seed, MIX, total=12_000)
         sent.append(produce(bench.servers.kafka, bench.topic, messages, RATE, done.is_set))
 
     feeder = threading.Thread(target=feed)
