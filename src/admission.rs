@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lakeward_actors::owner::Entering;
+use lakeward_connect::lake::{Lake, LakeError};
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::log::{Fold, NewPartition, PipelinePaths, Refusal, Shown, TopicFacts, check_topic, first_windows};
 use lakeward_core::pipeline::{Change, Holds, Layer, Pipeline, StartOffset};
 
+use serde_json::Value;
+
 use crate::exit::Exit;
 use crate::run::{Runner, patiently};
+
+/// The definition of that hash, as the lake keeps it; `None` where it is gone or can't be read.
+pub async fn definition(lake: &Lake, pipeline: &str, hash: &str) -> Result<Option<Value>, LakeError> {
+    let bytes = lake.read(&PipelinePaths::new(pipeline).definition(hash)).await?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
 
 impl Runner {
     /// Before a claim: a mart that only a person can mend refuses the start (H4). One that is away for now doesn't: its
@@ -70,7 +79,7 @@ impl Runner {
     /// Before a layer's first file: refuses folders that hold somebody else's visible files, and such as staged files
     /// can't be renamed into (H4). All layers begin with version 0, later those of KPIs that are taken up.
     async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
-        let store = |e: lakeward_connect::lake::LakeError| Exit::unreachable(e.to_string());
+        let store = |e: LakeError| Exit::unreachable(e.to_string());
         let kpi = |layer: &Layer| match &layer.holds {
             Holds::FinalWindows { kpi } | Holds::LateRows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
             _ => None,
@@ -103,8 +112,7 @@ impl Runner {
     /// The KPIs that the log takes up with a definition that only adds to its own; any other one is refused (H4).
     pub(crate) async fn check_definition(&self, fold: Option<&Fold>) -> Result<Vec<String>, Exit> {
         let Some(fold) = fold.filter(|f| f.definition != self.plan.definition) else { return Ok(Vec::new()) };
-        let path = PipelinePaths::new(&self.plan.pipeline.name).definition(&fold.definition);
-        let old = self.lake.read(&path).await.ok().flatten().and_then(|b| serde_json::from_slice(&b).ok());
+        let old = definition(&self.lake, &self.plan.pipeline.name, &fold.definition).await.ok().flatten();
         let new = self.plan.pipeline.definition();
         let changes = match old.as_ref().map(|old| (old, Pipeline::change(old, &new))) {
             Some((_, Change::None)) => return Ok(Vec::new()),

@@ -10,6 +10,7 @@ mod crash_points;
 mod exit;
 mod feed;
 mod flow;
+mod host;
 mod http;
 mod layers;
 mod observe;

@@ -51,7 +51,7 @@ pub struct Survey {
 }
 
 /// Some records of one partition, by offset.
-type Records = BTreeMap<i64, LakeRecord>;
+pub type Records = BTreeMap<i64, LakeRecord>;
 
 /// Records that an entry takes in, by partition.
 #[derive(Default)]
@@ -103,19 +103,19 @@ impl Replay {
         }
     }
 
-    /// Replays. `progress` hears how many records are done; gives what became of all.
-    pub async fn carry_out(&self, subject: Subject, progress: &mut dyn FnMut(u64)) -> Result<Counters, Exit> {
+    /// Replays; gives what became of all.
+    pub async fn carry_out(&self, subject: Subject) -> Result<Counters, Exit> {
         let Subject { log, fold, .. } = subject;
         let (owner, fold) = self.reset.own(&log, fold).await?;
         let claim = fold.claim;
         let keeper = tokio::spawn(owner.keep_lease(claim));
-        let done = self.under_claim(&log, fold, progress).await;
+        let done = self.under_claim(&log, fold).await;
         // Not given up: that would say that the followers are where the log is. A dead process' lease stops nobody.
         keeper.abort();
         done
     }
 
-    async fn under_claim(&self, log: &LogStore, fold: Fold, progress: &mut dyn FnMut(u64)) -> Result<Counters, Exit> {
+    async fn under_claim(&self, log: &LogStore, fold: Fold) -> Result<Counters, Exit> {
         let seed = ScribeSeed {
             pipeline: self.reset.pipeline.clone(),
             topic: self.topic.clone(),
@@ -135,11 +135,9 @@ impl Replay {
             }
             if share.is_full() {
                 done.add(&entry(&mut scribe, std::mem::take(&mut share)).await?);
-                progress(done.replayed);
             }
         }
         done.add(&entry(&mut scribe, share).await?);
-        progress(done.replayed);
         directories::roll_all(log, scribe.fold()).await.map_err(|e| roll_trouble(&e))?;
         Ok(done)
     }
@@ -167,12 +165,12 @@ async fn entry(scribe: &mut Scribe, share: Share) -> Result<Counters, Exit> {
 pub async fn take(
     scribe: &mut Scribe,
     partition: i32,
-    records: &BTreeMap<i64, LakeRecord>,
+    records: &Records,
     judged_us: i64,
     making: &mut Making,
 ) -> Result<Option<OffsetSet>, Exit> {
     let now = scribe.seed().clock.wall_micros();
-    let Some((_, step)) = scribe.step(partition) else { return Ok(None) };
+    let Some(step) = scribe.step(partition) else { return Ok(None) };
     let all = batch_of(partition, records, |_| true);
     let refused = step.refused(&all, judged_us);
     let is_refused = |place: usize| refused.contains_key(&place);

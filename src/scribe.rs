@@ -114,9 +114,9 @@ impl Scribe {
         self.steps.insert(partition, (held.incarnation, step));
     }
 
-    /// The incarnation and the step of a partition of the set.
-    pub fn step(&mut self, partition: i32) -> Option<(i32, &mut PartitionStep)> {
-        self.steps.get_mut(&partition).map(|(incarnation, step)| (*incarnation, step))
+    /// The step of a partition of the set.
+    pub fn step(&mut self, partition: i32) -> Option<&mut PartitionStep> {
+        self.steps.get_mut(&partition).map(|(_, step)| step)
     }
 
     /// The incarnation of a partition of the set.

@@ -2,11 +2,14 @@
 //!
 //! All of it is what the log's state says; of the lake's files only the newest of Quarantine are read, for samples.
 
+use std::time::Duration;
+
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::Fold;
 use serde_json::{Map, Value, json};
 
 use crate::commands::{ledger, quarantine};
+use crate::exit::Exit;
 use crate::flow::{Flow, time};
 
 /// A minute, in microseconds.
@@ -14,6 +17,9 @@ const MINUTE: i64 = 60_000_000;
 
 /// Newest entries that are listed.
 const ENTRIES: usize = 30;
+
+/// How long the lake may take for samples.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Samples of Quarantine, as long as it has not grown.
 #[derive(Debug, Default)]
@@ -93,7 +99,10 @@ fn late(flow: &Flow, total: &Counters) -> Value {
 /// A few of the newest refused records; what can't be read is said in their place.
 async fn samples(flow: &Flow, fold: &Fold, quarantined: u64, sampled: &mut Sampled) -> Value {
     if sampled.of != Some(quarantined) {
-        match quarantine::samples(&flow.lake, &flow.pipeline, fold).await {
+        // Everybody waits for this picture: a lake that hangs must not hold it up.
+        let asked = tokio::time::timeout(PATIENCE, quarantine::samples(&flow.lake, &flow.pipeline, fold)).await;
+        let slow = || Exit::unreachable(format!("the lake has not given the samples within {} s", PATIENCE.as_secs()));
+        match asked.unwrap_or_else(|_| Err(slow())) {
             Ok(samples) => *sampled = Sampled { of: Some(quarantined), samples: Value::Array(samples) },
             Err(exit) => return json!({ "error": exit.message }),
         }

@@ -155,7 +155,8 @@ class Sinks:
         (base / "logs/000000.json").write_text('{"log_id":"l"}')
         (base / "definitions").mkdir(exist_ok=True)
         names = lambda values: [{"name": value.name} for value in values]
-        definition = {"fields": names(self.feed.fields), "kpis": names(self.feed.kpis)}
+        fields = [{"name": f.name, "required": f.required, "round": f.round} for f in self.feed.fields]
+        definition = {"fields": fields, "checks": names(self.feed.checks), "kpis": names(self.feed.kpis)}
         (base / "definitions/d.json").write_text(json.dumps(definition))
         (base / "l/log/0").mkdir(parents=True, exist_ok=True)
         for version, entry in enumerate(self.entries):

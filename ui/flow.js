@@ -4,53 +4,24 @@ import { draw, palette } from "./chart.js";
 import { element, emptyState, faultState, setText, table } from "./dom.js";
 import * as format from "./format.js";
 import { graph } from "./graph.js";
+import { LivePage, card, pageOf, scroll, tileOf } from "./live.js";
 
-let page = null;
+export const { mount, unmount } = pageOf((root, context) => new Flow(root, context));
 
-export function mount(root, context) {
-  page = new Flow(root, context);
-  page.start();
-}
-
-export function unmount() {
-  page?.stop();
-  page = null;
-}
-
-const card = (title, ...children) => {
-  const note = element("span", { class: "muted" });
-  return { note, node: element("section", { class: "card" }, element("header", {}, element("h2", {}, title), note), ...children) };
-};
-
-const scroll = (label) => element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
-
-class Flow {
+class Flow extends LivePage {
   constructor(root, context) {
-    Object.assign(this, { root, context, charts: [], data: null, gone: false });
+    super("flow", root, context);
+    this.charts = [];
+    this.context.on("theme", () => this.redraw());
   }
 
   async start() {
-    this.root.replaceChildren(emptyState("Loading…"));
-    try {
-      this.data = await this.context.get("flow");
-    } catch (fault) {
-      if (this.gone) return;
-      this.root.replaceChildren(faultState(fault));
-      this.later = setTimeout(() => this.start(), 3000);
-      return;
-    }
-    if (this.gone) return;
-    this.layOut();
-    this.show(this.data);
-    this.settings();
-    this.context.stream("flow/stream", {}, { flow: (data) => this.show(data) });
-    this.context.on("theme", () => this.redraw());
-    this.context.on("zone", () => this.show(this.data));
+    await super.start();
+    if (this.data && !this.gone) this.settings();
   }
 
   stop() {
-    this.gone = true;
-    clearTimeout(this.later);
+    super.stop();
     this.charts.forEach((one) => one.chart?.destroy());
   }
 
@@ -185,12 +156,6 @@ class Flow {
   redraw() {
     this.charts.forEach((one) => one.again(this.data));
   }
-}
-
-function tileOf(label) {
-  const figure = element("div", { class: "figure" }), note = element("div", { class: "note" });
-  const node = element("div", { class: "card tile" }, element("div", { class: "label" }, label), figure, note);
-  return { node, show(text, about, tone = "") { setText(figure, text); setText(note, about); figure.className = `figure ${tone}`; } };
 }
 
 /** A part that opens; closed ones cost no room. */

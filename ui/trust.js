@@ -2,25 +2,9 @@
 
 import { element, emptyState, faultState, setText, table } from "./dom.js";
 import * as format from "./format.js";
+import { LivePage, card, pageOf, scroll, tileOf } from "./live.js";
 
-let page = null;
-
-export function mount(root, context) {
-  page = new Trust(root, context);
-  page.start();
-}
-
-export function unmount() {
-  page?.stop();
-  page = null;
-}
-
-const scroll = (label) => element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
-
-const card = (title, ...children) => {
-  const note = element("span", { class: "muted" });
-  return { note, node: element("section", { class: "card" }, element("header", {}, element("h2", {}, title), note), ...children) };
-};
+export const { mount, unmount } = pageOf((root, context) => new Trust(root, context));
 
 const entries = (n) => `${format.number(n)} ${n === 1 ? "entry" : "entries"}`;
 
@@ -28,31 +12,9 @@ const number = (title) => ({ title, number: true });
 
 const mark = (closed) => element("span", { class: closed ? "good mark-closed" : "bad mark-open" }, closed ? "✓ closed" : "✗ OPEN");
 
-class Trust {
+class Trust extends LivePage {
   constructor(root, context) {
-    Object.assign(this, { root, context, data: null, gone: false });
-  }
-
-  async start() {
-    this.root.replaceChildren(emptyState("Loading…"));
-    try {
-      this.data = await this.context.get("trust");
-    } catch (fault) {
-      if (this.gone) return;
-      this.root.replaceChildren(faultState(fault));
-      this.later = setTimeout(() => this.start(), 3000);
-      return;
-    }
-    if (this.gone) return;
-    this.layOut();
-    this.show(this.data);
-    this.context.stream("trust/stream", {}, { trust: (data) => this.show(data) });
-    this.context.on("zone", () => this.show(this.data));
-  }
-
-  stop() {
-    this.gone = true;
-    clearTimeout(this.later);
+    super("trust", root, context);
   }
 
   layOut() {
@@ -179,8 +141,3 @@ class Trust {
   }
 }
 
-function tileOf(label) {
-  const figure = element("div", { class: "figure" }), note = element("div", { class: "note" });
-  const node = element("div", { class: "card tile" }, element("div", { class: "label" }, label), figure, note);
-  return { node, show(text, about, tone = "") { setText(figure, text); setText(note, about); figure.className = `figure ${tone}`; } };
-}

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use lakeward_core::ids::{EventTime, OffsetRange, Version};
 use lakeward_core::ledger::Counters;
-use lakeward_core::log::{Entry, EntryKind};
+use lakeward_core::log::{Entry, EntryKind, PartitionEntry};
 
 /// Entries kept.
 const ENTRIES: usize = 120;
@@ -92,7 +92,8 @@ impl History {
 
     fn account(&mut self, entry: &Entry) {
         let minute = self.minutes.entry(entry.created_at.div_euclid(MINUTE) * MINUTE).or_default();
-        for (&partition, held) in entry.partitions.iter().filter(|(_, held)| held.to > held.from) {
+        let has_records = |held: &PartitionEntry| held.to > held.from || !held.replayed.is_empty();
+        for (&partition, held) in entry.partitions.iter().filter(|(_, held)| has_records(held)) {
             let offsets = OffsetRange { from: held.from, to: held.to };
             match minute.get_mut(&partition) {
                 Some(account) => {

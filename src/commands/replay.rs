@@ -33,7 +33,7 @@ pub async fn replay(config: &Config, filter: &QuarantineFilter, yes: bool) -> Re
         tell(filter.json, &name, &survey, None, &text);
         return Err(Exit::usage("nothing was changed; say --yes to go through with it".to_owned()));
     }
-    let outcome = replay.carry_out(subject, &mut |_| ()).await?;
+    let outcome = replay.carry_out(subject).await?;
     tell(filter.json, &name, &survey, Some(&outcome), &text);
     Ok(())
 }

@@ -133,10 +133,11 @@ fn print_summary(pipeline: &Pipeline, summary: &Summary) {
         total.add(&partition.total);
     }
     crate::text::say!(
-        "{}: head {}, {} records read = {} kept + {} filtered + {} duplicate + {} quarantined + {} tombstones",
+        "{}: head {}, {} records read{} = {} kept + {} filtered + {} duplicate + {} quarantined + {} tombstones",
         pipeline.name,
         fold.version,
         total.records,
+        if total.replayed > 0 { format!(" + {} replayed", total.replayed) } else { String::new() },
         total.kept,
         total.filtered,
         total.duplicate,

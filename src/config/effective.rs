@@ -1,7 +1,7 @@
 //! The configuration as it holds, for people. Secrets print as `***`, also within URLs (I17).
 
 use super::settings::SETTINGS;
-use super::{Config, LogFormat, MartUrl, OptionValue, RowsMode};
+use super::{Config, OptionValue};
 
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +28,11 @@ impl Config {
             let _ = (setting.set)(&mut defaults, setting.default);
         }
         let told = |setting: &super::settings::Setting| {
-            let value = self.told(&setting.key());
+            let value = (setting.get)(self);
             Effective {
                 section: setting.section.to_owned(),
                 name: setting.name.to_owned(),
-                is_default: value == defaults.told(&setting.key()),
+                is_default: value == (setting.get)(&defaults),
                 value,
                 doc: setting.doc.to_owned(),
             }
@@ -49,48 +49,15 @@ impl Config {
         };
         SETTINGS.iter().map(told).chain(self.kafka.options.iter().map(option)).collect()
     }
-
-    /// A setting's value as text; a key that is none gives nothing.
-    fn told(&self, key: &str) -> String {
-        let optional = |value: Option<String>| value.unwrap_or_default();
-        match key {
-            "kafka.brokers" => self.kafka.brokers.clone(),
-            "kafka.topic" => optional(self.kafka.topic.clone()),
-            "kafka.accept_new_topic_id" => self.kafka.accept_new_topic_id.to_string(),
-            "kafka.accept_lost_records" => self.kafka.accept_lost_records.to_string(),
-            "kafka.accept_refused" => self.kafka.accept_refused.to_string(),
-            "lake.url" => optional(self.lake.url.as_ref().map(ToString::to_string)),
-            "lake.hadoop_conf" => optional(self.lake.hadoop_conf.as_ref().map(|path| path.display().to_string())),
-            "lake.keep_entries" => optional(self.lake.keep_entries.map(|n| n.to_string())),
-            "mart.url" => match &self.mart.url {
-                MartUrl::None => "none".to_owned(),
-                MartUrl::Postgres(url) => url.to_string(),
-                MartUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
-            },
-            "mart.rows" => if self.mart.rows == RowsMode::Preview { "preview" } else { "committed" }.to_owned(),
-            "http.listen" => self.http.listen.to_string(),
-            "http.token" => optional(self.http.token.as_ref().map(ToString::to_string)),
-            "http.allowed_hosts" => self.http.allowed_hosts.join(", "),
-            "epoch.age" => span(self.epoch.age),
-            "epoch.rows" => self.epoch.rows.to_string(),
-            "epoch.bronze_bytes" => size(self.epoch.bronze_bytes),
-            "live.tick" => span(self.live.tick),
-            "memory.cap" => size(self.memory.cap),
-            "memory.state_cap" => size(self.memory.state_cap),
-            "owner.lease_renew" => span(self.owner.lease_renew),
-            "owner.lease_expiry" => span(self.owner.lease_expiry),
-            "owner.min_tenure" => span(self.owner.min_tenure),
-            "actors.kpi_max" => self.actors.kpi_max.to_string(),
-            "log.format" => if self.log.format == LogFormat::Text { "text" } else { "json" }.to_owned(),
-            "log.level" => self.log.level.as_str().to_owned(),
-            "start.patience" => span(self.start.patience),
-            "stop.bound" => span(self.stop.bound),
-            _ => String::new(),
-        }
-    }
 }
 
-fn span(duration: std::time::Duration) -> String {
+/// Nothing where nothing was said.
+pub fn optional<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// A span as it would be written.
+pub fn span(duration: std::time::Duration) -> String {
     let micros = duration.as_micros();
     match micros {
         0 => "0s".to_owned(),
@@ -100,7 +67,8 @@ fn span(duration: std::time::Duration) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes as they would be written.
+pub fn size(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     let fits = units.iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
     fits.map_or_else(|| format!("{bytes}B"), |(unit, factor)| format!("{}{unit}", bytes / factor))
@@ -119,7 +87,7 @@ mod tests {
             // What is told means the same when it is written.
             let mut again = Config::blank();
             assert!((setting.set)(&mut again, &told.value).is_ok(), "{}: {}", setting.key(), told.value);
-            assert_eq!(again.told(&setting.key()), told.value);
+            assert_eq!((setting.get)(&again), told.value);
             assert_eq!(told.value.is_empty(), setting.default.is_empty(), "{}", setting.key());
         }
     }

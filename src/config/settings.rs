@@ -1,8 +1,9 @@
 //! Every setting once: name, default, meaning, and how its text becomes a value. The parser, the defaults and
 //! `docs/CONFIGURATION.md` come from this table.
 
+use super::effective::{optional, size, span};
 use super::values::{self, Refusal};
-use super::{Config, LogFormat, LogLevel, RowsMode};
+use super::{Config, LogFormat, LogLevel, MartUrl, RowsMode};
 
 /// One setting of `lakeward.toml`.
 #[cfg_attr(not(test), allow(dead_code, reason = "the reference is made from all fields, by a test"))]
@@ -19,6 +20,8 @@ pub struct Setting {
     pub doc: &'static str,
     /// Puts the text's value into the configuration.
     pub set: fn(&mut Config, &str) -> Result<(), Refusal>,
+    /// The value as it would be written; a secret gives `***`.
+    pub get: fn(&Config) -> String,
 }
 
 impl Setting {
@@ -60,6 +63,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "localhost:9092",
         doc: "Bootstrap brokers, separated by commas.",
         set: |c, text| values::brokers(text).map(|v| c.kafka.brokers = v),
+        get: |c| c.kafka.brokers.clone(),
     },
     Setting {
         section: "kafka",
@@ -68,6 +72,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         doc: "Read this topic instead of the one that the pipeline names. Only with a single pipeline.",
         set: |c, text| values::topic(text).map(|v| c.kafka.topic = v),
+        get: |c| optional(c.kafka.topic.clone()),
     },
     Setting {
         section: "kafka",
@@ -77,6 +82,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Go on when the topic was deleted and created anew: its records are a new incarnation. Otherwise the start \
               is refused with `TOPIC_CHANGED`.",
         set: |c, text| values::flag(text).map(|v| c.kafka.accept_new_topic_id = v),
+        get: |c| c.kafka.accept_new_topic_id.to_string(),
     },
     Setting {
         section: "kafka",
@@ -86,6 +92,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Go on when Kafka has lost records that a mart had shown and that were not committed yet. Otherwise the \
               start is refused with `TRUNCATED`.",
         set: |c, text| values::flag(text).map(|v| c.kafka.accept_lost_records = v),
+        get: |c| c.kafka.accept_lost_records.to_string(),
     },
     Setting {
         section: "kafka",
@@ -95,6 +102,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Go on however many records are refused. Otherwise a pipeline with `quarantine.max_percent` stops, and is not \
               started again, with `TOO_MANY_REFUSED`.",
         set: |c, text| values::flag(text).map(|v| c.kafka.accept_refused = v),
+        get: |c| c.kafka.accept_refused.to_string(),
     },
     Setting {
         section: "lake",
@@ -103,6 +111,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         doc: "The lake's root: `file:///folder` or `hdfs://namenode:8020/folder`. Needed to run.",
         set: |c, text| values::lake_url(text).map(|v| c.lake.url = v),
+        get: |c| optional(c.lake.url.as_ref().map(ToString::to_string)),
     },
     Setting {
         section: "lake",
@@ -111,6 +120,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         doc: "Folder of `core-site.xml` and `hdfs-site.xml`, for names of highly available NameNodes.",
         set: |c, text| values::folder(text).map(|v| c.lake.hadoop_conf = v),
+        get: |c| optional(c.lake.hadoop_conf.as_ref().map(|path| path.display().to_string())),
     },
     Setting {
         section: "lake",
@@ -120,6 +130,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Entries of the log that stay at least; older ones go once two checkpoints stand above them and every follower \
               has passed them. Without it all stay, and `verify` can work everything out from the beginning.",
         set: |c, text| values::count_or_none(text).map(|v| c.lake.keep_entries = v),
+        get: |c| optional(c.lake.keep_entries.map(|n| n.to_string())),
     },
     Setting {
         section: "mart",
@@ -128,6 +139,11 @@ pub const SETTINGS: &[Setting] = &[
         default: "none",
         doc: "`postgres://user@host:5432/database`, `sqlite:///file.db` or `none`.",
         set: |c, text| values::mart_url(text).map(|v| c.mart.url = v),
+        get: |c| match &c.mart.url {
+            MartUrl::None => "none".to_owned(),
+            MartUrl::Postgres(url) => url.to_string(),
+            MartUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
+        },
     },
     Setting {
         section: "mart",
@@ -140,6 +156,7 @@ pub const SETTINGS: &[Setting] = &[
             values::choice(text, &[("preview", RowsMode::Preview), ("committed", RowsMode::Committed)])
                 .map(|v| c.mart.rows = v)
         },
+        get: |c| if c.mart.rows == RowsMode::Preview { "preview" } else { "committed" }.to_owned(),
     },
     Setting {
         section: "http",
@@ -148,6 +165,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "127.0.0.1:8501",
         doc: "Address and port. Beyond loopback `http.token` must be set.",
         set: |c, text| values::address(text).map(|v| c.http.listen = v),
+        get: |c| c.http.listen.to_string(),
     },
     Setting {
         section: "http",
@@ -157,6 +175,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "What pages and `/api` ask for: open `/?token=…` once in a browser, or send `Authorization: Bearer …`; at \
               least 16 characters.",
         set: |c, text| values::token(text).map(|v| c.http.token = v),
+        get: |c| optional(c.http.token.as_ref().map(ToString::to_string)),
     },
     Setting {
         section: "http",
@@ -165,6 +184,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         doc: "Beyond loopback only requests to these names, separated by commas, are answered; empty: to any name.",
         set: |c, text| values::hosts(text).map(|v| c.http.allowed_hosts = v),
+        get: |c| c.http.allowed_hosts.join(", "),
     },
     Setting {
         section: "epoch",
@@ -173,6 +193,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "30s",
         doc: "Longest time between two commits while records come.",
         set: |c, text| values::duration(text).map(|v| c.epoch.age = v),
+        get: |c| span(c.epoch.age),
     },
     Setting {
         section: "epoch",
@@ -181,6 +202,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "1000000",
         doc: "Most records in an epoch.",
         set: |c, text| values::count(text).map(|v| c.epoch.rows = v),
+        get: |c| c.epoch.rows.to_string(),
     },
     Setting {
         section: "epoch",
@@ -189,6 +211,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "1GiB",
         doc: "Most bytes of Bronze in an epoch.",
         set: |c, text| values::size(text).map(|v| c.epoch.bronze_bytes = v),
+        get: |c| size(c.epoch.bronze_bytes),
     },
     Setting {
         section: "live",
@@ -197,6 +220,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "200ms",
         doc: "How often previews of rows and KPIs are handed on.",
         set: |c, text| values::duration(text).map(|v| c.live.tick = v),
+        get: |c| span(c.live.tick),
     },
     Setting {
         section: "memory",
@@ -205,6 +229,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "256MiB",
         doc: "Bytes that may be in flight between Kafka and the writers; beyond it fetching pauses.",
         set: |c, text| values::size(text).map(|v| c.memory.cap = v),
+        get: |c| size(c.memory.cap),
     },
     Setting {
         section: "memory",
@@ -213,6 +238,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "1GiB",
         doc: "Bytes of open windows and dedup keys; beyond it the pipeline stops with `STATE_FULL`.",
         set: |c, text| values::size(text).map(|v| c.memory.state_cap = v),
+        get: |c| size(c.memory.state_cap),
     },
     Setting {
         section: "owner",
@@ -221,6 +247,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "3s",
         doc: "How often the owner renews its lease.",
         set: |c, text| values::duration(text).map(|v| c.owner.lease_renew = v),
+        get: |c| span(c.owner.lease_renew),
     },
     Setting {
         section: "owner",
@@ -229,6 +256,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "10s",
         doc: "Age at which a lease counts as given up; longer than `lease_renew`.",
         set: |c, text| values::duration(text).map(|v| c.owner.lease_expiry = v),
+        get: |c| span(c.owner.lease_expiry),
     },
     Setting {
         section: "owner",
@@ -237,6 +265,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "60s",
         doc: "An owner younger than this is not taken over by `--take-over`; may be 0s.",
         set: |c, text| values::duration_or_zero(text).map(|v| c.owner.min_tenure = v),
+        get: |c| span(c.owner.min_tenure),
     },
     Setting {
         section: "actors",
@@ -245,6 +274,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "1024",
         doc: "KPI actors at most; beyond it several keys share one.",
         set: |c, text| values::count(text).map(|v| c.actors.kpi_max = v),
+        get: |c| c.actors.kpi_max.to_string(),
     },
     Setting {
         section: "log",
@@ -255,6 +285,7 @@ pub const SETTINGS: &[Setting] = &[
         set: |c, text| {
             values::choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]).map(|v| c.log.format = v)
         },
+        get: |c| if c.log.format == LogFormat::Text { "text" } else { "json" }.to_owned(),
     },
     Setting {
         section: "log",
@@ -263,6 +294,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "info",
         doc: "Least grave level that is written.",
         set: |c, text| values::choice(text, &LogLevel::ALL.map(|l| (l.as_str(), l))).map(|v| c.log.level = v),
+        get: |c| c.log.level.as_str().to_owned(),
     },
     Setting {
         section: "start",
@@ -271,6 +303,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "30s",
         doc: "How long an unreachable Kafka, lake or mart is tried at the start before giving up with exit code 3.",
         set: |c, text| values::duration_or_zero(text).map(|v| c.start.patience = v),
+        get: |c| span(c.start.patience),
     },
     Setting {
         section: "stop",
@@ -279,5 +312,6 @@ pub const SETTINGS: &[Setting] = &[
         default: "25s",
         doc: "How long a stop may take: draining, one last epoch, followers. Then the process ends; nothing is lost.",
         set: |c, text| values::duration(text).map(|v| c.stop.bound = v),
+        get: |c| span(c.stop.bound),
     },
 ];

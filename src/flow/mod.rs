@@ -2,7 +2,6 @@
 //! never from the lake, and put into words.
 
 mod graph;
-mod host;
 mod lag;
 mod picture;
 mod samples;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lakeward_actors::kit::{Board, Gauges, Spent};
 
-use super::host::Host;
+use crate::host::Host;
 
 /// Shares and rates are means over this many readings, one a second.
 const OVER: usize = 5;

@@ -32,6 +32,7 @@ const FILES: &[File] = files! {
     "/format.js" SCRIPT "format.js",
     "/graph.js" SCRIPT "graph.js",
     "/icon.svg" PICTURE "icon.svg",
+    "/live.js" SCRIPT "live.js",
     "/plots.js" SCRIPT "plots.js",
     "/sales.js" SCRIPT "sales.js",
     "/style.css" STYLE "style.css",

@@ -1,12 +1,11 @@
 //! `/api/v1/flow` and its stream: how records flow through a pipeline now.
 
+use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Query};
-use actix_web::{HttpResponse, error};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::shared::{Shared, events, json as answer};
-use super::{Shown, ShownPipeline};
+use super::{Refusal, Shown, ShownPipeline};
 use crate::flow::{Flow, Kpis};
 
 /// Which pipeline; the first where none is named.
@@ -17,14 +16,9 @@ pub struct Which {
 }
 
 impl Which {
-    /// The pipeline, or an answer that names those there are.
-    pub fn of<'s>(&self, shown: &'s Shown) -> Result<&'s ShownPipeline, error::Error> {
-        shown.pipeline(self.pipeline.as_deref()).ok_or_else(|| {
-            let names: Vec<&str> = shown.pipelines.iter().map(|shown| shown.definition.name.as_str()).collect();
-            let message = format!("this process runs no pipeline of that name; it runs {}", names.join(", "));
-            let body = json!({ "error": { "code": "NO_SUCH_PIPELINE", "message": message } });
-            error::InternalError::from_response("", HttpResponse::NotFound().json(body)).into()
-        })
+    /// The pipeline.
+    pub fn of<'s>(&self, shown: &'s Shown) -> Result<&'s ShownPipeline, Refusal> {
+        shown.pipeline(self.pipeline.as_deref())
     }
 }
 
@@ -36,13 +30,13 @@ pub struct Told {
 }
 
 /// All there is to say at this moment.
-pub async fn flow(shown: Data<Shown>, which: Query<Which>) -> actix_web::Result<HttpResponse> {
+pub async fn flow(shown: Data<Shown>, which: Query<Which>) -> Result<HttpResponse, Refusal> {
     let shown = which.of(&shown)?;
     Ok(answer(ask(&shown.told_flow.whole, &shown.flow, Kpis::All).await))
 }
 
 /// The same every second, with the busiest KPI actors only.
-pub async fn stream(shown: Data<Shown>, which: Query<Which>) -> actix_web::Result<HttpResponse> {
+pub async fn stream(shown: Data<Shown>, which: Query<Which>) -> Result<HttpResponse, Refusal> {
     let shown = which.of(&shown)?;
     let (told, flow) = (shown.told_flow.short.clone(), shown.flow.clone());
     Ok(events("flow", move || {

@@ -10,6 +10,7 @@ mod guard;
 pub mod openapi;
 mod pipelines;
 mod probes;
+mod refusal;
 mod shared;
 mod token;
 mod trust;
@@ -17,6 +18,7 @@ mod trust;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, Route, guard as routing, web};
 use lakeward_actors::kit::{Board, Clock, Gauges};
@@ -24,6 +26,7 @@ use lakeward_core::pipeline::Pipeline;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub use dashboard::BoardSource;
+use refusal::Refusal;
 
 use crate::config::{Config, Effective};
 use crate::flow::Flow;
@@ -96,11 +99,13 @@ impl ShownPipeline {
 
 impl Shown {
     /// The pipeline of that name; without a name, the first.
-    fn pipeline(&self, name: Option<&str>) -> Option<&ShownPipeline> {
-        match name {
-            Some(name) => self.pipelines.iter().find(|shown| shown.definition.name == name),
-            None => self.pipelines.first(),
-        }
+    fn pipeline(&self, name: Option<&str>) -> Result<&ShownPipeline, Refusal> {
+        let is_meant = |shown: &&ShownPipeline| name.is_none_or(|name| shown.definition.name == name);
+        self.pipelines.iter().find(is_meant).ok_or_else(|| {
+            let names: Vec<&str> = self.pipelines.iter().map(|shown| shown.definition.name.as_str()).collect();
+            let message = format!("this process runs no pipeline of that name; it runs {}", names.join(", "));
+            Refusal::new(StatusCode::NOT_FOUND, "NO_PIPELINE", message)
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Bytes;
+use futures::Stream;
 use lakeward_actors::kit::Clock;
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -79,9 +80,16 @@ pub fn events<F: Future<Output = Bytes> + 'static>(name: &'static str, ask: impl
             return Some((Ok::<_, actix_web::Error>(Bytes::from(event)), (tick, ask, last, silent)));
         }
     });
+    event_stream(stream)
+}
+
+/// An answer of server-sent events, which nobody on the way may hold back.
+pub fn event_stream<E: Into<Box<dyn std::error::Error>> + 'static>(
+    events: impl Stream<Item = Result<Bytes, E>> + 'static,
+) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(stream)
+        .streaming(events)
 }

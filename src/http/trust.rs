@@ -3,9 +3,9 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Query};
 
-use super::Shown;
 use super::flow::Which;
 use super::shared::{Shared, events, json};
+use super::{Refusal, Shown};
 use crate::flow::Flow;
 use crate::trust::{Sampled, picture};
 
@@ -13,13 +13,13 @@ use crate::trust::{Sampled, picture};
 pub type Told = Shared<Sampled>;
 
 /// All there is to say at this moment.
-pub async fn trust(shown: Data<Shown>, which: Query<Which>) -> actix_web::Result<HttpResponse> {
+pub async fn trust(shown: Data<Shown>, which: Query<Which>) -> Result<HttpResponse, Refusal> {
     let shown = which.of(&shown)?;
     Ok(json(ask(&shown.told_trust, &shown.flow).await))
 }
 
 /// The same, as often as it changes.
-pub async fn stream(shown: Data<Shown>, which: Query<Which>) -> actix_web::Result<HttpResponse> {
+pub async fn stream(shown: Data<Shown>, which: Query<Which>) -> Result<HttpResponse, Refusal> {
     let shown = which.of(&shown)?;
     let (told, flow) = (shown.told_trust.clone(), shown.flow.clone());
     Ok(events("trust", move || {

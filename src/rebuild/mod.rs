@@ -18,6 +18,7 @@ use lakeward_core::ledger::Counters;
 use lakeward_core::log::{ENGINE_SEMANTICS, Entry, Fold, LiveFiles, NewPartition, PipelinePaths, Rebuilt};
 use lakeward_core::pipeline::{Holds, Pipeline};
 
+use crate::admission::definition;
 use crate::exit::Exit;
 use crate::reset::{Reset, Subject, lake_trouble, log_trouble, random, roll_trouble};
 use crate::scribe::{Scribe, ScribeSeed};
@@ -52,9 +53,7 @@ impl Rebuild {
         if fold.definition == pipeline.definition_hash() {
             return Ok(Vec::new());
         }
-        let path = PipelinePaths::new(&pipeline.name).definition(&fold.definition);
-        let bytes = self.reset.lake.read(&path).await.map_err(|e| lake_trouble(&e))?;
-        let old = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let old = definition(&self.reset.lake, &pipeline.name, &fold.definition).await.map_err(|e| lake_trouble(&e))?;
         let unreadable = || vec![format!("the definition {} is not readable", fold.definition)];
         Ok(old.map_or_else(unreadable, |old| Pipeline::differences(&old, &pipeline.definition())))
     }

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lakeward_core::ids::Version;
 use lakeward_core::lake_line::{identity, read_quarantine};
-use lakeward_core::log::{BarrierFacts, Entry, Fold, LiveFile, NewPartition, OffsetSet, PartitionEntry, Rebuilt};
+use lakeward_core::log::{BarrierFacts, Entry, Fold, LiveFile, NewPartition, PartitionEntry, Rebuilt};
 use lakeward_core::pipeline::Holds;
 
 use super::input::{INCOMPLETE, Input, unreadable};
 use crate::exit::Exit;
-use crate::replay::{Refusals, lines, take};
+use crate::replay::{Records, Refusals, lines, take};
 use crate::scribe::{Making, Scribe};
 
 /// The writing of a log from the one before it.
@@ -20,6 +20,15 @@ pub struct Replay {
     scribe: Scribe,
     /// The claim of the log before under which it is written.
     under: Version,
+}
+
+/// Where an entry's records of one partition come from.
+struct Source<'a> {
+    input: &'a Input,
+    /// Those that were replayed in it.
+    again: Option<&'a Records>,
+    /// Whether they were decided by the same definition.
+    exactly: bool,
 }
 
 impl Replay {
@@ -44,6 +53,7 @@ impl Replay {
         making.draft.kept = kept;
         making.draft.rows_boundary = entry.rows_boundary;
         making.draft.rebuilt = Some(Rebuilt { under: self.under, upto: entry.version });
+        let again = self.refused_again(entry).await?;
         for (&partition, told) in &entry.partitions {
             input.check(partition, told)?;
             if self.enters(partition, told) {
@@ -51,7 +61,8 @@ impl Replay {
                     NewPartition { incarnation: told.incarnation, topic_id: told.topic_id.clone(), start: told.from };
                 making.draft.new_partitions.insert(partition, new);
             } else {
-                self.partition(partition, told, &input, exactly, &mut making).await?;
+                let source = Source { input: &input, again: again.get(&partition), exactly };
+                self.partition(partition, told, &source, &mut making).await?;
             }
         }
         drop(input);
@@ -113,51 +124,51 @@ impl Replay {
         &mut self,
         partition: i32,
         told: &PartitionEntry,
-        input: &Input,
-        exactly: bool,
+        source: &Source<'_>,
         making: &mut Making,
     ) -> Result<(), Exit> {
-        for judged in input.batches(partition, told, exactly) {
+        for judged in source.input.batches(partition, told, source.exactly) {
             let judged = judged?;
             let now = self.scribe.seed().clock.wall_micros();
-            let Some((_, step)) = self.scribe.step(partition) else { continue };
+            let Some(step) = self.scribe.step(partition) else { continue };
             let output = step.step_judged(&judged.batch, judged.judged_us, now);
             let output = output.map_err(|e| Exit::bug(e.to_string()))?;
             self.scribe.write(partition, output, making).await?;
         }
-        let replayed = self.replayed(partition, told, making).await?;
+        // What was from the future then is not any more.
+        let replayed = match source.again {
+            Some(records) => take(&mut self.scribe, partition, records, i64::MAX, making).await?,
+            None => None,
+        };
         let Some(said) = self.scribe.barrier(partition, told.floor, making)? else { return Ok(()) };
         let floor = told.floor.filter(|floor| Some(*floor) == said.watermark);
-        making.draft.barriers.insert(partition, BarrierFacts { to: told.to, floor, idle: told.idle, replayed, ..said });
+        making.draft.barriers.insert(
+            partition,
+            BarrierFacts { to: told.to, floor, idle: told.idle, replayed: replayed.unwrap_or_default(), ..said },
+        );
         Ok(())
     }
 }
 
 impl Replay {
-    /// What the log before replayed here, as far as the new one refused it too.
-    async fn replayed(
-        &mut self,
-        partition: i32,
-        told: &PartitionEntry,
-        making: &mut Making,
-    ) -> Result<OffsetSet, Exit> {
-        if told.replayed.is_empty() {
-            return Ok(OffsetSet::default());
+    /// Records that an entry of the log before replayed and the new log has refused too, by partition.
+    async fn refused_again(&self, entry: &Entry) -> Result<BTreeMap<i32, Records>, Exit> {
+        let mut found: BTreeMap<i32, Records> = BTreeMap::new();
+        if entry.partitions.values().all(|told| told.replayed.is_empty()) {
+            return Ok(found);
         }
-        let (fold, mut records) = (self.fold().clone(), BTreeMap::new());
-        let mut refusals = Refusals::new(self.scribe.lake(), &fold, &self.scribe.seed().pipeline);
+        let mut refusals = Refusals::new(self.scribe.lake(), self.fold(), &self.scribe.seed().pipeline);
         while let Some((piece, file)) = refusals.more().await? {
             for line in lines(&piece, file)? {
-                let named = identity(line.as_bytes());
-                let wanted = |(i, p, offset)| (i, p) == (told.incarnation, partition) && told.replayed.contains(offset);
-                if named.is_some_and(wanted) {
+                let Some((incarnation, partition, offset)) = identity(line.as_bytes()) else { continue };
+                let told = entry.partitions.get(&partition).filter(|told| told.incarnation == incarnation);
+                if told.is_some_and(|told| told.replayed.contains(offset)) {
                     let refused = read_quarantine(line).map_err(|what| unreadable(&file.path, what))?;
-                    records.insert(refused.record.offset, refused.into_record());
+                    found.entry(partition).or_default().insert(offset, refused.into_record());
                 }
             }
         }
-        // It was not from the future any more.
-        Ok(take(&mut self.scribe, partition, &records, i64::MAX, making).await?.unwrap_or_default())
+        Ok(found)
     }
 }
 

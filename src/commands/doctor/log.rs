@@ -2,10 +2,11 @@
 
 use lakeward_connect::lake::Lake;
 use lakeward_connect::log_store::LogStore;
-use lakeward_core::log::{Fold, Lease, PipelinePaths};
+use lakeward_core::log::{Fold, Lease};
 use lakeward_core::pipeline::{Change, Pipeline};
 
 use super::Finding;
+use crate::admission::definition;
 use crate::config::Config;
 
 /// Looks at it.
@@ -25,7 +26,7 @@ pub async fn look(config: &Config, pipeline: &Pipeline, lake: &Lake) -> Vec<Find
     if fold.ended.is_some() {
         findings.push(Finding::bad("log", "a reset or rebuild was cut off", "run the same command again"));
     }
-    findings.extend(definition(pipeline, lake, &fold).await);
+    findings.extend(changes(pipeline, lake, &fold).await);
     if let Some(percent) = pipeline.max_refused.filter(|percent| fold.recent.exceeds(*percent)) {
         let found = format!("more than {percent} % of the newest records were refused (TOO_MANY_REFUSED)");
         let refuses = !config.kafka.accept_refused;
@@ -40,14 +41,13 @@ pub async fn look(config: &Config, pipeline: &Pipeline, lake: &Lake) -> Vec<Find
     findings
 }
 
-async fn definition(pipeline: &Pipeline, lake: &Lake, fold: &Fold) -> Option<Finding> {
+async fn changes(pipeline: &Pipeline, lake: &Lake, fold: &Fold) -> Option<Finding> {
     if fold.definition == pipeline.definition_hash() {
         return None;
     }
-    let path = PipelinePaths::new(&pipeline.name).definition(&fold.definition);
-    let old = lake.read(&path).await.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let Some(old) = old else {
-        return Some(Finding::bad("definition", format!("{path} can't be read"), "run `lakeward verify`"));
+    let Ok(Some(old)) = definition(lake, &pipeline.name, &fold.definition).await else {
+        let found = format!("the definition {} can't be read", fold.definition);
+        return Some(Finding::bad("definition", found, "run `lakeward verify`"));
     };
     let new = pipeline.definition();
     let changes = Pipeline::differences(&old, &new).join(", ");

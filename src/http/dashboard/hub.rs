@@ -12,6 +12,7 @@ use lakeward_actors::kit::Board;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::super::shared::event_stream;
 use super::request::Asked;
 use super::{Refusal, Seen};
 
@@ -63,12 +64,7 @@ pub fn listen(seen: Seen, asked: Asked) -> Result<HttpResponse, Refusal> {
             }
         }
     });
-    let stream = futures::StreamExt::map(stream, Ok::<_, std::convert::Infallible>);
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
-        .insert_header(("Cache-Control", "no-store"))
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(stream))
+    Ok(event_stream(futures::StreamExt::map(stream, Ok::<_, std::convert::Infallible>)))
 }
 
 fn subscribe(seen: Seen, asked: Asked) -> Result<watch::Receiver<Frame>, Refusal> {

@@ -14,14 +14,13 @@ mod tests;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, ResponseError, web};
+use actix_web::{HttpResponse, web};
 use lakeward_actors::kit::Clock;
-use lakeward_connect::mart::MartError;
 use lakeward_connect::mart::board::{BoardReader, Newest, Selection};
 use lakeward_core::pipeline::{Dashboard, Pipeline};
 use serde_json::{Value, json};
 
-use super::{Shown, ShownPipeline};
+use super::{Refusal, Shown, ShownPipeline};
 use hub::Hub;
 use request::Asked;
 
@@ -40,50 +39,6 @@ impl BoardSource {
     /// Of the mart at this URL. Connects nothing yet.
     pub fn new(mart: &str) -> Self {
         Self { reader: Arc::new(BoardReader::new(mart)), hub: Arc::default() }
-    }
-}
-
-/// Why a question isn't answered.
-#[derive(Debug)]
-pub struct Refusal {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-}
-
-impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
-    }
-
-    fn bad(message: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BAD_QUESTION", message)
-    }
-
-    fn body(&self) -> Value {
-        json!({ "error": { "code": self.code, "message": self.message } })
-    }
-}
-
-impl From<MartError> for Refusal {
-    fn from(error: MartError) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string())
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl ResponseError for Refusal {
-    fn status_code(&self) -> StatusCode {
-        self.status
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.status).json(self.body())
     }
 }
 
@@ -126,8 +81,7 @@ impl Seen {
 /// The board that a question names.
 fn seen(shown: &Shown, pairs: &Pairs) -> Result<Seen, Refusal> {
     let name = pairs.iter().find(|(name, _)| name == "pipeline").map(|(_, value)| value.as_str());
-    let unknown = || Refusal::new(StatusCode::NOT_FOUND, "NO_PIPELINE", "this process runs no pipeline of that name");
-    let found = shown.pipeline(name).ok_or_else(unknown)?.clone();
+    let found = shown.pipeline(name)?.clone();
     let no_mart = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "NO_MART", "no mart is configured: set mart.url");
     let source = found.source.clone().ok_or_else(no_mart)?;
     Ok(Seen { shown: found, source, clock: shown.clock.clone() })

@@ -150,6 +150,32 @@ async fn final_rows_stand_and_previews_of_closed_windows_go() {
     .await;
 }
 
+/// H5: the table may hold them already, where it was filled from the lake behind the replay.
+#[tokio::test]
+async fn replayed_rows_are_added_below_the_fences_unless_they_are_there() {
+    on_each_mart(async |bench| {
+        let (context, _) = bench.claimed(1, 0).await;
+        let copied = bench.mart.copy_rows(&context, rows(0, 0, 2, "filled")).await.unwrap();
+        assert_eq!(copied, RowsOutcome::Applied);
+        let add = async |above: Option<u64>, version, from, to| {
+            let rows = vec![rows(0, from, to, "replayed").rows];
+            let added = AddedRows { above: above.map(Version), version: Version(version), rows };
+            bench.mart.add(&context, Added::Replayed, added).await.unwrap()
+        };
+        assert_eq!(add(None, 3, 1, 3).await, AddOutcome::Applied);
+        assert_eq!(add(None, 3, 1, 9).await, AddOutcome::At { version: Some(Version(3)) }, "sent again, with more");
+        assert_eq!(add(Some(3), 4, 3, 4).await, AddOutcome::Applied);
+        assert_eq!(bench.rows().await, ["0|0|filled", "0|1|filled", "0|2|replayed", "0|3|replayed"]);
+        // A table that was made anew holds none of them, and neither does its fence.
+        let (_, claimed) = bench.claimed(7, 0).await;
+        assert_eq!(held(claimed).1[REPLAYED_FENCE].version, Some(Version(4)));
+        assert_eq!(add(Some(4), 8, 4, 5).await, AddOutcome::Fenced { claim: Version(7) });
+        bench.drop_table("things").await;
+        assert!(held(bench.claimed(7, 0).await.1).1[REPLAYED_FENCE].is_new());
+    })
+    .await;
+}
+
 const LATE: Added = Added::Late { kpi: 0 };
 
 #[tokio::test]
