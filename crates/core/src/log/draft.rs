@@ -83,6 +83,8 @@ pub struct Draft {
     pub staged: BTreeMap<String, (String, Vec<StagedFile>)>,
     /// Files of the log before that this log goes on with where they are, by layer name (L6).
     pub kept: BTreeMap<String, Vec<LiveFile>>,
+    /// Paths of live files that are taken out, by layer name (H1).
+    pub removed: BTreeMap<String, Vec<String>>,
     /// State objects written.
     pub state: Vec<StagedState>,
     /// Paths of state objects that a base among `state` replaces.
@@ -112,6 +114,7 @@ impl Draft {
             closed: BTreeMap::new(),
             staged: BTreeMap::new(),
             kept: BTreeMap::new(),
+            removed: BTreeMap::new(),
             state: Vec::new(),
             state_removed: Vec::new(),
             first_windows: BTreeMap::new(),
@@ -276,6 +279,9 @@ fn layers(draft: &Draft, version: Version, attempt: &str) -> BTreeMap<String, La
     let mut changes: BTreeMap<String, LayerChange> = BTreeMap::new();
     for (layer, files) in draft.kept.iter().filter(|(_, files)| !files.is_empty()) {
         changes.entry(layer.clone()).or_default().added.clone_from(files);
+    }
+    for (layer, paths) in draft.removed.iter().filter(|(_, paths)| !paths.is_empty()) {
+        changes.entry(layer.clone()).or_default().removed.clone_from(paths);
     }
     for (layer, (folder, files)) in &draft.staged {
         let mut added = Vec::with_capacity(files.len());
