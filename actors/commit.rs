@@ -28,6 +28,7 @@ use crate::kit::metric::Metric;
 use crate::kit::{Board, Cause, Clock, Envelope, Inlet, Outbox, Sentinel, Weight};
 use crate::kpi_registry::RegistryMsg;
 use crate::partition::{Cut, PartitionMsg};
+use crate::reviser::Revised;
 use crate::state_writer::StateWriter;
 use crate::topic_identity::TopicIdentity;
 
@@ -56,8 +57,10 @@ pub enum CommitMsg {
     KpisClosed {
         /// The epoch.
         epoch: Epoch,
-        /// Windows closed, by KPI.
+        /// Windows closed and revised, by KPI.
         closed: BTreeMap<String, ClosedWindows>,
+        /// Gold's files that are replaced.
+        revised: Vec<Revised>,
         /// The increments' object, if there were any.
         state: Option<StagedState>,
     },
@@ -185,7 +188,14 @@ struct Pending {
     waiting: BTreeSet<i32>,
     barriers: BTreeMap<i32, BarrierFacts>,
     layers: BTreeMap<String, Vec<StagedFile>>,
-    kpis: Option<(BTreeMap<String, ClosedWindows>, Option<StagedState>)>,
+    kpis: Option<KpisHandedOver>,
+}
+
+#[derive(Clone)]
+struct KpisHandedOver {
+    closed: BTreeMap<String, ClosedWindows>,
+    revised: Vec<Revised>,
+    state: Option<StagedState>,
 }
 
 impl CommitActor {
@@ -320,9 +330,10 @@ impl CommitActor {
             self.closing = Some(epoch);
             let g = next_g(&self.seed.fold, &pending.barriers);
             if let Some(registry) = self.registry.clone() {
+                let fold = Arc::clone(&self.seed.fold);
                 let close = async move {
                     // A closed edge means that the registry has rung the alarm already.
-                    let _ = registry.send(RegistryMsg::Close { epoch, g }).await;
+                    let _ = registry.send(RegistryMsg::Close { epoch, g, fold }).await;
                 };
                 ctx.spawn(close.into_actor(self));
             }
@@ -343,8 +354,12 @@ impl CommitActor {
             let folder = self.seed.layers.get(layer)?;
             draft.staged.insert(layer.clone(), (folder.clone(), files.clone()));
         }
-        let (closed, delta) = pending.kpis.clone()?;
+        let KpisHandedOver { closed, revised, state: delta } = pending.kpis.clone()?;
         draft.closed = closed;
+        for Revised { layer, removed, added } in revised {
+            draft.staged.get_mut(&layer)?.1.extend(added);
+            draft.removed.insert(layer, removed);
+        }
         if let BaseWork::Ready { .. } = self.base
             && let BaseWork::Ready { state, replaces } = std::mem::replace(&mut self.base, BaseWork::None)
         {
@@ -531,9 +546,9 @@ impl Handler<Envelope<CommitMsg>> for CommitActor {
                     pending.layers.insert(layer, files);
                 }
             }
-            CommitMsg::KpisClosed { epoch, closed, state } => {
+            CommitMsg::KpisClosed { epoch, closed, revised, state } => {
                 if let Some(pending) = self.pending.get_mut(&epoch) {
-                    pending.kpis = Some((closed, state));
+                    pending.kpis = Some(KpisHandedOver { closed, revised, state });
                 }
             }
             CommitMsg::Topic { idle, new } => {

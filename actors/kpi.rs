@@ -3,7 +3,6 @@
 //! Increments come in from the registry in the order of epochs; the live tick sends what changed to the mart; closing
 //! an epoch hands its increments over and gives up the windows that G closes. `lakeward_core::kpi` decides all of it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -44,8 +43,6 @@ pub struct Handed {
     pub closed: Closed,
     /// Whether nothing is left in the actor.
     pub empty: bool,
-    /// Keys whose last window is closed.
-    pub gone: Vec<Box<[u8]>>,
     /// Open (window, key) pairs.
     pub open: usize,
     /// Estimated bytes held.
@@ -120,11 +117,8 @@ impl KpiActor {
         let closed = self.windows.close(epoch, g).map_err(|error| Cause::Failed(error.to_string()))?;
         let open = self.windows.open_windows();
         self.board.open_windows().insert(self.index, u64::try_from(open).unwrap_or(u64::MAX));
-        let keys: BTreeSet<&[u8]> = closed.finals.iter().map(|row| &*row.key).collect();
-        let gone = keys.into_iter().filter(|key| !self.windows.holds(key)).map(Box::from).collect();
         Ok(Handed {
             closed,
-            gone,
             empty: self.windows.is_empty(),
             open,
             bytes: u64::try_from(self.windows.bytes()).unwrap_or(u64::MAX),

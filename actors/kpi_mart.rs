@@ -11,8 +11,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use lakeward_connect::mart::LiveOutcome;
 use lakeward_core::ids::{EventTime, Version};
-use lakeward_core::kpi::{WindowRow, window_end};
-use lakeward_core::watermark::is_closed;
+use lakeward_core::kpi::WindowRow;
 use tokio::sync::watch;
 
 use crate::commit::Head;
@@ -175,7 +174,7 @@ impl KpiMart {
     fn drop_closed(&mut self) {
         let g = self.head.borrow().fold.g;
         if let Some(kpi) = self.link.pipeline().kpis.get(self.kpi) {
-            self.waiting.retain(|(window, _), _| !is_closed(window_end(kpi.window, *window), kpi.allowed_lateness, g));
+            self.waiting.retain(|(window, _), _| !kpi.is_closed(*window, g));
         }
         self.note_unshown();
     }

@@ -13,7 +13,7 @@ use lakeward_core::dedup::DedupItem;
 use lakeward_core::ids::{Epoch, EventTime};
 use lakeward_core::kpi::state::StateIncrements;
 use lakeward_core::kpi::{Increment, WindowRow, gold_batch};
-use lakeward_core::log::ClosedWindows;
+use lakeward_core::log::{ClosedWindows, Fold};
 use lakeward_core::pipeline::Pipeline;
 use tokio::sync::oneshot;
 
@@ -21,7 +21,8 @@ use crate::commit::CommitMsg;
 use crate::kit::{Board, Cause, Closed, Envelope, Inlet, Outbox, Sentinel, Weight};
 use crate::kpi::{Handed, KpiMsg};
 use crate::layer_writer::LayerMsg;
-use crate::state_writer::{StateWriteError, StateWriter};
+use crate::reviser::{ReviseError, Reviser};
+use crate::state_writer::StateWriter;
 
 /// What the registry is told.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub enum RegistryMsg {
         epoch: Epoch,
         /// Gold's watermark.
         g: EventTime,
+        /// All entries before the epoch's.
+        fold: Arc<Fold>,
     },
 }
 
@@ -82,6 +85,7 @@ pub struct KpiRegistry {
     next_index: u32,
     finals: FinalEdges,
     state: StateWriter,
+    reviser: Reviser,
     commit: Outbox<CommitMsg>,
     epochs: BTreeMap<Epoch, Gathering>,
     board: Board,
@@ -103,12 +107,13 @@ struct Gathering {
     barriers: u32,
     expected: Option<u32>,
     dedup: Vec<DedupItem>,
-    g: Option<EventTime>,
+    /// G, and the fold that it was made of.
+    close: Option<(EventTime, Arc<Fold>)>,
 }
 
 impl Gathering {
-    fn complete(&self) -> Option<EventTime> {
-        self.g.filter(|_| self.expected.is_some_and(|expected| self.barriers >= expected))
+    fn is_complete(&self) -> bool {
+        self.close.is_some() && self.expected.is_some_and(|expected| self.barriers >= expected)
     }
 }
 
@@ -124,6 +129,8 @@ pub struct RegistrySeed {
     pub finals: FinalEdges,
     /// Writes state objects.
     pub state: StateWriter,
+    /// Writes Gold's files anew.
+    pub reviser: Reviser,
     /// Windows restored from the log, per KPI.
     pub restored: Vec<Vec<Increment>>,
 }
@@ -141,6 +148,7 @@ impl KpiRegistry {
             next_index: 0,
             finals: seed.finals,
             state: seed.state,
+            reviser: seed.reviser,
             commit,
             epochs: BTreeMap::new(),
             board,
@@ -237,7 +245,7 @@ impl KpiRegistry {
     fn retire(&mut self, answers: &[Answer]) {
         for answer in answers {
             let Some(routes) = self.routes.get_mut(answer.kpi) else { continue };
-            for key in &answer.handed.gone {
+            for key in &answer.handed.closed.gone {
                 routes.by_key.remove(key);
             }
             if let Some(actor) = answer.handed.empty.then(|| routes.actors.remove(&answer.index)).flatten() {
@@ -303,8 +311,8 @@ impl Handler<Envelope<RegistryMsg>> for KpiRegistry {
                 gathering.dedup.extend(dedup);
                 self.close_if_complete(epoch)
             }
-            RegistryMsg::Close { epoch, g } => {
-                self.epochs.entry(epoch).or_default().g = Some(g);
+            RegistryMsg::Close { epoch, g, fold } => {
+                self.epochs.entry(epoch).or_default().close = Some((g, fold));
                 self.close_if_complete(epoch)
             }
         }
@@ -313,46 +321,56 @@ impl Handler<Envelope<RegistryMsg>> for KpiRegistry {
 
 impl KpiRegistry {
     fn close_if_complete(&mut self, epoch: Epoch) -> AtomicResponse<Self, ()> {
-        let Some(g) = self.epochs.get(&epoch).and_then(Gathering::complete) else {
+        let complete = self.epochs.get(&epoch).is_some_and(Gathering::is_complete);
+        let gathered = complete.then(|| self.epochs.remove(&epoch)).flatten();
+        let Some(Gathering { dedup, close: Some((g, fold)), .. }) = gathered else {
             return AtomicResponse::new(Box::pin(actix::fut::ready(())));
         };
-        let dedup = self.epochs.remove(&epoch).map(|e| e.dedup).unwrap_or_default();
         let ask = ask_all(self.all_actors(), epoch, g);
         let taken = move |answers: Result<Vec<Answer>, Closed>, actor: &mut Self, ctx: &mut Context<Self>| {
             // Otherwise the KpiActor that is gone has rung the alarm.
             if let Ok(answers) = answers {
-                actor.handed(epoch, dedup, answers, ctx);
+                actor.handed(epoch, fold, dedup, answers, ctx);
             }
         };
         AtomicResponse::new(Box::pin(ask.into_actor(self).map(taken)))
     }
 
-    /// Everything of the epoch is here: final rows go to their writers, increments into the state object.
-    fn handed(&mut self, epoch: Epoch, dedup: Vec<DedupItem>, answers: Vec<Answer>, ctx: &mut Context<Self>) {
+    /// Everything of the epoch is here: final rows go to their writers, revised ones replace what Gold holds, increments
+    /// go into the state object.
+    fn handed(
+        &mut self,
+        epoch: Epoch,
+        fold: Arc<Fold>,
+        dedup: Vec<DedupItem>,
+        answers: Vec<Answer>,
+        ctx: &mut Context<Self>,
+    ) {
         let bytes = answers.iter().map(|a| a.handed.bytes).sum();
         self.board.state_bytes().insert("windows".to_owned(), bytes);
         self.retire(&answers);
-        let mut finals: Vec<Vec<WindowRow>> = self.pipeline.kpis.iter().map(|_| Vec::new()).collect();
+        let mut rows: Vec<EpochRows> = self.pipeline.kpis.iter().map(|_| EpochRows::default()).collect();
         let mut kpis: Vec<(String, Vec<Increment>)> =
             self.pipeline.kpis.iter().map(|k| (k.name.clone(), Vec::new())).collect();
         for answer in answers {
-            if let (Some(rows), Some((_, increments))) = (finals.get_mut(answer.kpi), kpis.get_mut(answer.kpi)) {
-                rows.extend(answer.handed.closed.finals);
+            if let (Some(rows), Some((_, increments))) = (rows.get_mut(answer.kpi), kpis.get_mut(answer.kpi)) {
+                rows.finals.extend(answer.handed.closed.finals);
+                rows.revised.extend(answer.handed.closed.revised);
                 increments.extend(answer.handed.closed.increments);
             }
         }
-        let write = write_epoch(
+        let writer = EpochWriter {
             epoch,
-            Arc::clone(&self.pipeline),
-            finals,
-            StateIncrements { kpis, dedup },
-            self.finals.clone(),
-            self.state.clone(),
-            self.commit.clone(),
-        );
-        let done = |result: Result<(), StateWriteError>, actor: &mut Self, ctx: &mut Context<Self>| {
-            if let Err(error) = result {
-                actor.fail(Cause::Failed(error.to_string()), ctx);
+            pipeline: Arc::clone(&self.pipeline),
+            edges: self.finals.clone(),
+            reviser: self.reviser.clone(),
+            state: self.state.clone(),
+            commit: self.commit.clone(),
+        };
+        let write = writer.write(fold, rows, StateIncrements { kpis, dedup });
+        let done = |result: Result<(), Cause>, actor: &mut Self, ctx: &mut Context<Self>| {
+            if let Err(cause) = result {
+                actor.fail(cause, ctx);
             }
         };
         ctx.spawn(write.into_actor(self).map(done));
@@ -375,39 +393,75 @@ async fn ask_all(actors: Vec<(usize, u32, Outbox<KpiMsg>)>, epoch: Epoch, g: Eve
     try_join_all(actors.into_iter().map(ask)).await
 }
 
-async fn write_epoch(
-    epoch: Epoch,
-    pipeline: Arc<Pipeline>,
-    finals: Vec<Vec<WindowRow>>,
-    increments: StateIncrements,
-    edges: FinalEdges,
-    state: StateWriter,
-    commit: Outbox<CommitMsg>,
-) -> Result<(), StateWriteError> {
-    let mut closed = BTreeMap::new();
-    for (kpi, (rows, definition)) in finals.iter().zip(&pipeline.kpis).enumerate() {
-        if !rows.is_empty() {
-            closed.insert(definition.name.clone(), closed_windows(rows));
-        }
-        let Some(Some(edge)) = edges.get(kpi) else { continue };
-        if !rows.is_empty() {
-            let batch = gold_batch(&pipeline, kpi, rows)?.batch;
-            let meta = final_meta(rows);
-            // Closed edges: the writer, or the CommitActor, has rung the alarm already.
-            let _ = edge.send(LayerMsg::Rows { epoch, rows: batch, meta }).await;
-        }
-        let _ = edge.send(LayerMsg::Barrier { epoch, expected: 1 }).await;
-    }
-    let staged = state.write_delta(epoch, increments).await?;
-    let _ = commit.send(CommitMsg::KpisClosed { epoch, closed, state: staged }).await;
-    Ok(())
+/// Final and revised rows of one KPI in an epoch.
+#[derive(Default)]
+struct EpochRows {
+    finals: Vec<WindowRow>,
+    revised: Vec<WindowRow>,
 }
 
-/// What an entry says of final rows.
+/// Writes what an epoch's KPIs handed over.
+struct EpochWriter {
+    epoch: Epoch,
+    pipeline: Arc<Pipeline>,
+    edges: FinalEdges,
+    reviser: Reviser,
+    state: StateWriter,
+    commit: Outbox<CommitMsg>,
+}
+
+impl EpochWriter {
+    async fn write(self, fold: Arc<Fold>, kpis: Vec<EpochRows>, increments: StateIncrements) -> Result<(), Cause> {
+        let epoch = self.epoch;
+        let (mut closed, mut revised) = (BTreeMap::new(), Vec::new());
+        for (kpi, (rows, definition)) in kpis.into_iter().zip(&self.pipeline.kpis).enumerate() {
+            if !rows.finals.is_empty() || !rows.revised.is_empty() {
+                closed.insert(definition.name.clone(), closed_windows(&rows.finals, &rows.revised));
+            }
+            self.finals(kpi, &rows.finals).await?;
+            revised.extend(self.reviser.revise(epoch, &fold, kpi, rows.revised).await.map_err(revise_trouble)?);
+        }
+        let state = self.state.write_delta(epoch, increments).await.map_err(|e| Cause::Failed(e.to_string()))?;
+        // A closed edge means that the CommitActor has rung the alarm already.
+        let _ = self.commit.send(CommitMsg::KpisClosed { epoch, closed, revised, state }).await;
+        Ok(())
+    }
+
+    /// Final rows and the barrier behind them go to the KPI's writer.
+    async fn finals(&self, kpi: usize, rows: &[WindowRow]) -> Result<(), Cause> {
+        let Some(Some(edge)) = self.edges.get(kpi) else { return Ok(()) };
+        // Closed edges: the writer has rung the alarm already.
+        if !rows.is_empty() {
+            let batch = gold_batch(&self.pipeline, kpi, rows).map_err(|e| Cause::Failed(format!("final rows: {e}")))?;
+            let (epoch, rows, meta) = (self.epoch, batch.batch, final_meta(rows));
+            let _ = edge.send(LayerMsg::Rows { epoch, rows, meta }).await;
+        }
+        let _ = edge.send(LayerMsg::Barrier { epoch: self.epoch, expected: 1 }).await;
+        Ok(())
+    }
+}
+
+fn revise_trouble(error: ReviseError) -> Cause {
+    if error.is_damage() {
+        return Cause::Stop { code: "LAKE_DAMAGED", message: error.to_string() };
+    }
+    Cause::Failed(error.to_string())
+}
+
+/// What an entry says of final rows, and of those that are revised.
 #[must_use]
-pub fn closed_windows(rows: &[WindowRow]) -> ClosedWindows {
-    let windows: std::collections::BTreeSet<EventTime> = rows.iter().map(|row| row.window).collect();
-    ClosedWindows { windows: windows.into_iter().collect(), rows: u64::try_from(rows.len()).unwrap_or(u64::MAX) }
+pub fn closed_windows(finals: &[WindowRow], revised: &[WindowRow]) -> ClosedWindows {
+    let windows = |rows: &[WindowRow]| {
+        let starts: std::collections::BTreeSet<EventTime> = rows.iter().map(|row| row.window).collect();
+        starts.into_iter().collect()
+    };
+    let count = |rows: &[WindowRow]| u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    ClosedWindows {
+        windows: windows(finals),
+        rows: count(finals),
+        revised: windows(revised),
+        revisions: count(revised),
+    }
 }
 
 /// What a file of final rows says of them.

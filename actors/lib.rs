@@ -31,6 +31,7 @@ pub mod layer_writer;
 pub mod mart_link;
 pub mod owner;
 pub mod partition;
+pub mod reviser;
 pub mod row_mart;
 pub mod source;
 pub mod state_writer;

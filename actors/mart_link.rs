@@ -13,7 +13,7 @@ use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
-use lakeward_connect::layer::{LayerSpec, read_rows};
+use lakeward_connect::layer::{LayerSpec, read_live_rows};
 use lakeward_connect::log_store::LogStore;
 use lakeward_connect::mart::{
     Claimed, FinalOutcome, FinalRows, KpiFence, LiveOutcome, LiveRows, Mart, MartContext, MartError, RowsBatch,
@@ -362,12 +362,10 @@ impl MartLink {
         Ok(rows)
     }
 
-    /// Reads a live file where it is: in place, or still under staging.
+    /// Reads a live file of a layer.
     async fn read_file(&self, layer: &str, file: &LiveFile) -> Result<Vec<RecordBatch>, LinkError> {
         let Some(spec) = self.specs.get(layer) else { return Ok(Vec::new()) };
-        let lake = self.log.lake();
-        let path = if lake.stat(&file.path).await?.is_some() { &file.path } else { &file.staged.staged };
-        Ok(read_rows(lake, path, &file.staged.leaf, spec).await?)
+        Ok(read_live_rows(self.log.lake(), file, spec).await?)
     }
 }
 

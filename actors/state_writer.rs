@@ -2,11 +2,10 @@
 
 use lakeward_connect::lake::{Create, Lake, LakeError, checksum_of};
 use lakeward_core::ids::{Epoch, EventTime, Version};
+use lakeward_core::kpi::RenderError;
 use lakeward_core::kpi::state::{StateError, StateIncrements, compact, decode, encode};
-use lakeward_core::kpi::{RenderError, window_end};
 use lakeward_core::log::{Fold, StagedState, StateRef};
 use lakeward_core::pipeline::Pipeline;
-use lakeward_core::watermark::is_closed;
 
 use crate::attempt::Attempts;
 
@@ -71,7 +70,7 @@ impl StateWriter {
         self.write(self.attempts.delta(epoch), None, increments).await.map(Some)
     }
 
-    /// Folds the state objects that `fold` holds into one base object and writes it. Windows that are closed, and
+    /// Folds the state objects that `fold` holds into one base object and writes it. Windows that no row can be in any more, and
     /// dedup keys that can't match any more, are left out.
     pub async fn write_base(
         &self,
@@ -111,7 +110,7 @@ pub async fn load_state(lake: &Lake, fold: &Fold, pipeline: &Pipeline) -> Result
     let g = fold.g;
     let closed = |kpi: &str, window: EventTime| {
         let definition = pipeline.kpis.iter().find(|k| k.name == kpi);
-        definition.is_none_or(|k| is_closed(window_end(k.window, window), k.allowed_lateness, g))
+        definition.is_none_or(|k| k.is_settled(window, g))
     };
     let within = pipeline.dedup.as_ref().map_or(0, |d| d.within);
     let horizon =

@@ -1,10 +1,17 @@
 //! The form of a layer's files, from the pipeline's definition.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use lakeward_connect::layer::{LayerSpec, ParquetSpec};
 use lakeward_core::pipeline::{Encoding, Holds, Layer, Pipeline};
+
+/// The form of every layer's files, by the layer's name.
+#[must_use]
+pub fn layer_specs(pipeline: &Pipeline) -> BTreeMap<String, LayerSpec> {
+    pipeline.layers.iter().map(|layer| (layer.name.clone(), layer_spec(pipeline, layer))).collect()
+}
 
 /// How the files of `layer` are written and read.
 #[must_use]

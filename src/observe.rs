@@ -95,7 +95,9 @@ fn begin_at_zero(pipeline: &Pipeline) {
     ["log", "topic_id"].iter().for_each(|what| zero(Metric::RetriesTotal, "what", what));
     ["entries", "staging", "state", "temporary"].iter().for_each(|what| zero(Metric::RemovedTotal, "what", what));
     Reason::ALL.iter().for_each(|reason| zero(Metric::QuarantinedTotal, "reason", reason.as_str()));
-    pipeline.kpis.iter().for_each(|kpi| zero(Metric::LateRowsTotal, "kpi", &kpi.name));
+    for kpi in &pipeline.kpis {
+        [Metric::LateRowsTotal, Metric::AmendedRowsTotal].into_iter().for_each(|metric| zero(metric, "kpi", &kpi.name));
+    }
     for layer in &pipeline.layers {
         for metric in [Metric::LayerRowsTotal, Metric::LayerBytesTotal, Metric::LayerFilesTotal] {
             zero(metric, "layer", &layer.name);
@@ -174,9 +176,12 @@ fn rows(pipeline: &str, board: &Board) {
         let labels = [("pipeline", pipeline.to_owned()), ("outcome", outcome.to_owned())];
         metrics::counter!(Metric::RowsTotal.name(), &labels).absolute(n);
     }
-    for (metric, label, named) in
-        [(Metric::LateRowsTotal, "kpi", &totals.late), (Metric::QuarantinedTotal, "reason", &totals.by_reason)]
-    {
+    let by_name = [
+        (Metric::LateRowsTotal, "kpi", &totals.late),
+        (Metric::AmendedRowsTotal, "kpi", &totals.amended),
+        (Metric::QuarantinedTotal, "reason", &totals.by_reason),
+    ];
+    for (metric, label, named) in by_name {
         for (name, n) in named {
             let labels = [("pipeline", pipeline.to_owned()), (label, name.clone())];
             metrics::counter!(metric.name(), &labels).absolute(*n);

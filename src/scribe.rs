@@ -2,10 +2,12 @@
 //! CommitActor do together, by the same pure functions. For commands that work on a pipeline while nobody runs it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lakeward_actors::attempt::Attempts;
 use lakeward_actors::kit::Clock;
 use lakeward_actors::kpi_registry::{closed_windows, final_meta};
+use lakeward_actors::reviser::{ReviseError, Revised, Reviser};
 use lakeward_actors::state_writer::{StateWriteError, StateWriter, load_state};
 use lakeward_connect::lake::Lake;
 use lakeward_connect::layer::{AppendMeta, EpochFiles, LayerError, LeafError};
@@ -21,7 +23,7 @@ use lakeward_core::partition_step::{PartitionStart, PartitionStep, StepOutput};
 use lakeward_core::pipeline::{Holds, Pipeline};
 
 use crate::exit::Exit;
-use crate::layers::layer_spec;
+use crate::layers::{layer_spec, layer_specs};
 use crate::reset::{lake_trouble, log_trouble};
 
 /// What a scribe is started with.
@@ -46,6 +48,7 @@ pub struct Scribe {
     definition: String,
     attempts: Attempts,
     state: StateWriter,
+    reviser: Reviser,
     epoch: Epoch,
     steps: BTreeMap<i32, (i32, PartitionStep)>,
     windows: Vec<Windows>,
@@ -73,11 +76,15 @@ impl Scribe {
             }
         }
         let state = StateWriter::new(seed.log.lake().clone(), attempts.clone());
+        let pipeline = Arc::new(seed.pipeline.clone());
+        let (lake, specs) = (seed.log.lake().clone(), layer_specs(&pipeline));
+        let reviser = Reviser::new(pipeline, lake, attempts.clone(), specs);
         let definition = seed.pipeline.definition_hash();
         let mut scribe = Self {
             definition,
             attempts,
             state,
+            reviser,
             epoch: Epoch::default(),
             steps: BTreeMap::new(),
             windows,
@@ -193,14 +200,18 @@ impl Scribe {
     async fn close(&mut self, making: &mut Making) -> Result<(), Exit> {
         let g = next_g(&self.seed.fold, &making.draft.barriers);
         let mut kpis: Vec<(String, Vec<Increment>)> = Vec::new();
+        let mut revised = Vec::new();
         for (number, (kpi, windows)) in self.seed.pipeline.kpis.iter().zip(&mut self.windows).enumerate() {
             let closed = windows.close(self.epoch, g).map_err(|e| Exit::bug(e.to_string()))?;
             kpis.push((kpi.name.clone(), closed.increments));
-            if closed.finals.is_empty() {
+            if closed.finals.is_empty() && closed.revised.is_empty() {
                 continue;
             }
-            making.draft.closed.insert(kpi.name.clone(), closed_windows(&closed.finals));
+            let told = closed_windows(&closed.finals, &closed.revised);
+            making.draft.closed.insert(kpi.name.clone(), told);
             gold(&self.seed.pipeline, number, &closed.finals, &mut making.files).await?;
+            let anew = self.reviser.revise(self.epoch, &self.seed.fold, number, closed.revised).await;
+            revised.extend(anew.map_err(|e| revise_trouble(&e))?);
         }
         for (name, files) in std::mem::take(&mut making.files) {
             let staged = files.close().await.map_err(|e| layer_trouble(&name, &e))?;
@@ -208,6 +219,14 @@ impl Scribe {
             if let Some(layer) = layer.filter(|_| !staged.is_empty()) {
                 making.draft.staged.insert(name, (layer.path.clone(), staged));
             }
+        }
+        for Revised { layer: name, removed, added } in revised {
+            let layer = self.seed.pipeline.layers.iter().find(|layer| layer.name == name);
+            if let Some(layer) = layer {
+                let staged = making.draft.staged.entry(name.clone());
+                staged.or_insert_with(|| (layer.path.clone(), Vec::new())).1.extend(added);
+            }
+            making.draft.removed.insert(name, removed);
         }
         let increments = StateIncrements { kpis, dedup: std::mem::take(&mut making.dedup) };
         let delta = self.state.write_delta(self.epoch, increments).await.map_err(|e| state_trouble(&e))?;
@@ -282,6 +301,14 @@ fn layer_trouble(layer: &str, error: &LayerError) -> Exit {
             Exit::refused("TOO_MANY_FOLDERS", format!("layer {layer}: {error}"))
         }
         _ => Exit::bug(format!("layer {layer}: {error}")),
+    }
+}
+
+fn revise_trouble(error: &ReviseError) -> Exit {
+    match error {
+        _ if error.is_damage() => Exit::refused("LAKE_DAMAGED", error.to_string()),
+        ReviseError::Read { source, .. } | ReviseError::Write(LayerError::Lake(source)) => lake_trouble(source),
+        ReviseError::Write(_) | ReviseError::Render(_) => Exit::bug(error.to_string()),
     }
 }
 

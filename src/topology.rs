@@ -19,6 +19,7 @@ use lakeward_actors::late_mart::LateMart;
 use lakeward_actors::layer_writer::{LayerMsg, LayerWriter};
 use lakeward_actors::mart_link::{MartLink, OpenMart};
 use lakeward_actors::partition::{PartitionActor, PartitionEdges, PartitionMsg, PartitionSeed};
+use lakeward_actors::reviser::Reviser;
 use lakeward_actors::row_mart::{self, Joined, RowMart, RowsMsg};
 use lakeward_actors::source::PartitionSink;
 use lakeward_actors::state_writer::{StateWriter, load_state};
@@ -35,7 +36,7 @@ use lakeward_core::partition_step::{PartitionStart, PartitionStep};
 use lakeward_core::pipeline::{Holds, Kpi, Layer, Pipeline};
 use tokio::sync::{mpsc, watch};
 
-use crate::layers::layer_spec;
+use crate::layers::{layer_spec, layer_specs};
 
 /// Credits per sender of each edge. Two keep a receiver busy while the next message is made; more only cost memory.
 pub mod credits {
@@ -320,7 +321,7 @@ impl Wiring {
     fn marts(&self) -> Option<Marts> {
         let pipeline = &self.plan.pipeline;
         let open = self.plan.mart.as_ref()?;
-        let specs = pipeline.layers.iter().map(|l| (l.name.clone(), layer_spec(pipeline, l))).collect();
+        let specs = layer_specs(pipeline);
         let link = MartLink::new(
             Arc::clone(pipeline),
             self.log.clone(),
@@ -444,6 +445,7 @@ impl Wiring {
             limit: self.plan.kpi_max,
             finals: (0..pipeline.kpis.len()).map(final_edge).collect(),
             state: self.state_writer(),
+            reviser: self.reviser(),
             restored: pipeline.kpis.iter().map(|k| by_name(&k.name)).collect(),
         };
         let (edge, board) = (commit.edge(credits::COMMIT), self.plan.board.clone());
@@ -623,6 +625,11 @@ impl Wiring {
     fn topic_identity(&self) -> TopicIdentity {
         let newest = self.fold.partitions.values().max_by_key(|p| p.incarnation);
         TopicIdentity::of(&self.plan.admin, &self.plan.topic, newest.and_then(|p| p.topic_id.clone()))
+    }
+
+    fn reviser(&self) -> Reviser {
+        let (pipeline, lake) = (Arc::clone(&self.plan.pipeline), self.log.lake().clone());
+        Reviser::new(pipeline, lake, self.attempts.clone(), layer_specs(&self.plan.pipeline))
     }
 
     fn state_writer(&self) -> StateWriter {

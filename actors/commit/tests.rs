@@ -149,7 +149,8 @@ impl Bench {
     }
 
     async fn kpis_closed(&self, epoch: u64) {
-        self.tell(CommitMsg::KpisClosed { epoch: Epoch(epoch), closed: BTreeMap::new(), state: None }).await;
+        let (epoch, closed, revised) = (Epoch(epoch), BTreeMap::new(), Vec::new());
+        self.tell(CommitMsg::KpisClosed { epoch, closed, revised, state: None }).await;
     }
 
     /// A whole epoch of one record of partition 0.
@@ -172,7 +173,7 @@ impl Bench {
     /// The epochs and minutes that the registry was told to close.
     fn closes(&self) -> Vec<(u64, i64)> {
         let close = |message| match message {
-            RegistryMsg::Close { epoch, g } => (epoch.0, g.0 / MINUTE),
+            RegistryMsg::Close { epoch, g, .. } => (epoch.0, g.0 / MINUTE),
             other => panic!("{other:?}"),
         };
         self.registry.take().into_iter().map(close).collect()

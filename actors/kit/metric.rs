@@ -37,6 +37,8 @@ pub enum Metric {
     QuarantinedTotal,
     /// Late rows, per KPI.
     LateRowsTotal,
+    /// Late rows that revise closed windows, per KPI.
+    AmendedRowsTotal,
     /// Open windows of all KPIs.
     OpenWindows,
     /// Bytes of state in memory.
@@ -83,7 +85,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, for registering and for the documentation.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::ActorQueueDepth,
         Self::ActorQueuePeak,
         Self::ActorCreditsFree,
@@ -100,6 +102,7 @@ impl Metric {
         Self::RowsTotal,
         Self::QuarantinedTotal,
         Self::LateRowsTotal,
+        Self::AmendedRowsTotal,
         Self::OpenWindows,
         Self::StateBytes,
         Self::EpochDurationSeconds,
@@ -167,6 +170,9 @@ impl Metric {
             Self::RowsTotal => ("lakeward_rows_total", "records by what became of them"),
             Self::QuarantinedTotal => ("lakeward_quarantined_total", "quarantined records by reason"),
             Self::LateRowsTotal => ("lakeward_late_rows_total", "rows too late for their window, per KPI"),
+            Self::AmendedRowsTotal => {
+                ("lakeward_amended_rows_total", "late rows taken into windows that they revise, per KPI")
+            }
             Self::OpenWindows => ("lakeward_open_windows", "open (window, key) pairs of all KPIs"),
             Self::StateBytes => ("lakeward_state_bytes", "estimated bytes of state in memory"),
             Self::EpochDurationSeconds => ("lakeward_epoch_duration_seconds", "seconds from cut to commit"),

@@ -114,9 +114,9 @@ fn closing_an_epoch_hands_over_its_increments_and_the_windows_that_g_closes() {
         bench.apply(0, &[1, 2]).await;
         let handed = bench.close(0, 2).await.unwrap();
         assert_eq!((handed.closed.increments.len(), handed.closed.finals.len()), (2, 1));
-        assert_eq!((handed.open, handed.empty, handed.gone.len()), (1, false, 0), "red is still in minute 2");
+        assert_eq!((handed.open, handed.empty, handed.closed.gone.len()), (1, false, 0), "red is still in minute 2");
         let handed = bench.close(1, 3).await.unwrap();
-        assert_eq!((handed.closed.finals.len(), handed.empty, handed.gone.len()), (1, true, 1));
+        assert_eq!((handed.closed.finals.len(), handed.empty, handed.closed.gone.len()), (1, true, 1));
         pass(TICK).await;
         assert_eq!(bench.shown(), NOTHING, "what is closed is no preview any more");
     });

@@ -43,11 +43,16 @@ async fn bench(limit: usize, restored: Vec<Increment>) -> Bench {
         limit,
         finals: vec![Some(gold.edge(2))],
         state: StateWriter::new(ground.lake.clone(), ground.attempts()),
+        reviser: reviser(&ground.lake, ground.attempts()),
         restored: vec![restored],
     };
     let registry = KpiRegistry::new(seed, commit.edge(8), board.clone(), Bell::new().sentinel());
     let edge = inbox(registry.start()).edge(8);
     Bench { ground, spawned, commit: heard, gold: gold_heard, board, edge }
+}
+
+fn reviser(lake: &lakeward_connect::lake::Lake, attempts: crate::attempt::Attempts) -> Reviser {
+    Reviser::new(pipeline(), lake.clone(), attempts, BTreeMap::new())
 }
 
 /// One thing of the key in the minute.
@@ -77,7 +82,8 @@ impl Bench {
     }
 
     async fn close(&self, epoch: Epoch) {
-        self.tell(RegistryMsg::Close { epoch, g: EventTime(2 * MINUTE) }).await;
+        let fold = Arc::new(self.ground.fold.clone());
+        self.tell(RegistryMsg::Close { epoch, g: EventTime(2 * MINUTE), fold }).await;
     }
 
     fn actors(&self) -> usize {
@@ -101,9 +107,9 @@ impl Bench {
                     assert_eq!(asked, epoch);
                     let finals: Vec<_> = if closes { given.iter().map(row).collect() } else { Vec::new() };
                     let gone = finals.iter().map(|row| row.key.clone()).collect();
-                    let closed =
-                        ClosedEpoch { increments: std::mem::take(&mut given), finals, ..ClosedEpoch::default() };
-                    reply.send(Handed { closed, empty: closes, gone, open: 0, bytes: 9 }).unwrap();
+                    let increments = std::mem::take(&mut given);
+                    let closed = ClosedEpoch { increments, finals, gone, ..ClosedEpoch::default() };
+                    reply.send(Handed { closed, empty: closes, open: 0, bytes: 9 }).unwrap();
                 }
             }
         }
@@ -116,7 +122,7 @@ impl Bench {
 
     fn closed(&self) -> (Epoch, BTreeMap<String, ClosedWindows>, Option<StagedState>) {
         match self.commit.take().pop() {
-            Some(CommitMsg::KpisClosed { epoch, closed, state }) => (epoch, closed, state),
+            Some(CommitMsg::KpisClosed { epoch, closed, state, .. }) => (epoch, closed, state),
             other => panic!("{other:?}"),
         }
     }
@@ -225,19 +231,21 @@ fn a_key_whose_windows_are_all_closed_is_forgotten_though_its_actor_lives() {
         routes.by_key.extend([(Box::from(*b"a"), 0), (Box::from(*b"b"), 0)]);
         let (actor, _heard) = listener();
         routes.actors.insert(0, actor.edge(2));
+        let (lake, attempts) = (lakeward_connect::lake::Lake::memory().0, ground(&[0]).await.attempts());
         let seed = RegistrySeed {
             pipeline: pipeline(),
             spawn: Arc::new(|_, _, _| None),
             limit: 1,
             finals: Vec::new(),
-            state: StateWriter::new(lakeward_connect::lake::Lake::memory().0, ground(&[0]).await.attempts()),
+            state: StateWriter::new(lake.clone(), attempts.clone()),
+            reviser: reviser(&lake, attempts),
             restored: Vec::new(),
         };
         let (commit, _heard) = listener();
         let mut registry = KpiRegistry::new(seed, commit.edge(1), Board::default(), Bell::new().sentinel());
         registry.routes = vec![routes];
-        let handed =
-            Handed { closed: ClosedEpoch::default(), empty: false, gone: vec![Box::from(*b"a")], open: 1, bytes: 0 };
+        let closed = ClosedEpoch { gone: vec![Box::from(*b"a")], ..ClosedEpoch::default() };
+        let handed = Handed { closed, empty: false, open: 1, bytes: 0 };
         registry.retire(&[Answer { kpi: 0, index: 0, handed }]);
         let left: Vec<_> = registry.routes[0].by_key.keys().collect();
         assert_eq!((left, registry.routes[0].actors.len()), (vec![&Box::from(*b"b")], 1));

@@ -123,6 +123,9 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&R
     out.push('\n');
     layers_to_text(&mut out, layers, read);
     ledger_late::to_text(&mut out, &late_rows(fold));
+    for (kpi, n) in &total.amended {
+        let _ = writeln!(out, "late for {kpi} and taken into windows, closed ones were revised: {n}");
+    }
     for (kpi, n) in &total.before_first {
         let _ = writeln!(out, "before the first window of {kpi}: {n}");
     }

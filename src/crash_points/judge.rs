@@ -31,7 +31,8 @@ pub async fn judge(memory: &Memory, mart: &Path, pipeline: &Pipeline, instalment
     lines(&lake, &fold, "bronze", &expected.kept).await;
     lines(&lake, &fold, "quarantine", &expected.bad).await;
     assert_eq!(fold.g.0 / 1_000, expected.newest_ms, "G, with all floors raised");
-    assert_eq!(gold(&lake, &fold, pipeline).await, expected.windows(true), "Gold");
+    assert_eq!(gold("gold", &lake, &fold, pipeline).await, expected.windows(true), "Gold");
+    assert_eq!(gold("gold_amended", &lake, &fold, pipeline).await, expected.amended(true), "Gold with late rows");
     rows_of("silver", &lake, &fold, pipeline, &expected.kept).await;
     rows_of("late/per_minute", &lake, &fold, pipeline, &expected.late).await;
     marts(mart, pipeline, &expected).await;
@@ -58,6 +59,8 @@ struct Expected {
     bad: BTreeSet<At>,
     late: BTreeSet<At>,
     windows: Windows,
+    /// With late rows.
+    amended: Windows,
     newest_ms: i64,
 }
 
@@ -67,7 +70,7 @@ type Windows = BTreeMap<(i64, String), i64>;
 impl Expected {
     fn of(instalments: i64) -> Self {
         let (mut kept, mut bad, mut late) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let (mut windows, mut newest_ms) = (Windows::new(), 0);
+        let (mut windows, mut amended, mut newest_ms) = (Windows::new(), Windows::new(), 0);
         for (partition, count) in (0..).zip(RECORDS) {
             for offset in 0..count * instalments {
                 let (time, payload) = record(partition, offset);
@@ -77,21 +80,30 @@ impl Expected {
                 };
                 newest_ms = newest_ms.max(time);
                 kept.insert((i64::from(partition), offset));
+                let colour = value["colour"].as_str().unwrap().to_owned();
+                *amended.entry((time.div_euclid(60_000), colour.clone())).or_insert(0) += 1;
                 if is_late(partition, offset) {
                     late.insert((i64::from(partition), offset));
                     continue;
                 }
-                let colour = value["colour"].as_str().unwrap().to_owned();
                 *windows.entry((time / 60_000, colour)).or_insert(0) += 1;
             }
         }
-        Self { kept, bad, late, windows, newest_ms }
+        Self { kept, bad, late, windows, amended, newest_ms }
     }
 
     /// The windows that are closed, or those that are not.
     fn windows(&self, closed: bool) -> Windows {
+        self.that_are(closed, &self.windows)
+    }
+
+    fn amended(&self, closed: bool) -> Windows {
+        self.that_are(closed, &self.amended)
+    }
+
+    fn that_are(&self, closed: bool, windows: &Windows) -> Windows {
         let wanted = |minute: i64| ((minute + 1) * 60_000 <= self.newest_ms) == closed;
-        self.windows.iter().filter(|((minute, _), _)| wanted(*minute)).map(|(key, n)| (key.clone(), *n)).collect()
+        windows.iter().filter(|((minute, _), _)| wanted(*minute)).map(|(key, n)| (key.clone(), *n)).collect()
     }
 }
 
@@ -150,8 +162,8 @@ async fn rows_of(name: &str, lake: &Lake, fold: &Fold, pipeline: &Pipeline, expe
 }
 
 /// Every window must be there once.
-async fn gold(lake: &Lake, fold: &Fold, pipeline: &Pipeline) -> Windows {
-    let layer = pipeline.layers.iter().find(|l| l.path == "gold").unwrap();
+async fn gold(path: &str, lake: &Lake, fold: &Fold, pipeline: &Pipeline) -> Windows {
+    let layer = pipeline.layers.iter().find(|l| l.path == path).unwrap();
     let mut found = BTreeMap::new();
     for file in fold.layer_files(&layer.name) {
         for rows in read_rows(lake, &file.path, &file.staged.leaf, &layer_spec(pipeline, layer)).await.unwrap() {
@@ -162,7 +174,7 @@ async fn gold(lake: &Lake, fold: &Fold, pipeline: &Pipeline) -> Windows {
             let colour = colour.unwrap();
             let things = rows.column_by_name("things").unwrap().as_primitive::<Int64Type>();
             for row in 0..rows.num_rows() {
-                let key = (start.value(row) / 60_000_000, colour.as_string::<i32>().value(row).to_owned());
+                let key = (start.value(row).div_euclid(60_000_000), colour.as_string::<i32>().value(row).to_owned());
                 assert_eq!(found.insert(key.clone(), things.value(row)), None, "{key:?} is in Gold twice");
             }
         }
@@ -183,14 +195,18 @@ async fn marts(file: &Path, pipeline: &Pipeline, expected: &Expected) {
         let found = (0..rows.rows.len()).map(|row| (number("kafka_partition", row), number("kafka_offset", row)));
         once(table, found.collect(), expected);
     }
-    let kpis = mart.newest(pipeline, "per_minute", MANY).await.unwrap();
-    let (mut finals, mut live) = (Windows::new(), Windows::new());
-    for row in 0..kpis.rows.len() {
-        let found = if text(&kpis, "is_final", row) == "true" { &mut finals } else { &mut live };
-        let start = chrono::DateTime::parse_from_rfc3339(&text(&kpis, "window_start", row)).unwrap().timestamp();
-        let key = (start / 60, text(&kpis, "colour", row));
-        assert_eq!(found.insert(key, text(&kpis, "things", row).parse().unwrap()), None);
+    let windows = |of: fn(&Expected, bool) -> Windows| [true, false].map(|closed| of(expected, closed));
+    for (table, [closed, open]) in [("per_minute", windows(Expected::windows)), ("amended", windows(Expected::amended))]
+    {
+        let kpis = mart.newest(pipeline, table, MANY).await.unwrap();
+        let (mut finals, mut live) = (Windows::new(), Windows::new());
+        for row in 0..kpis.rows.len() {
+            let found = if text(&kpis, "is_final", row) == "true" { &mut finals } else { &mut live };
+            let start = chrono::DateTime::parse_from_rfc3339(&text(&kpis, "window_start", row)).unwrap().timestamp();
+            let key = (start.div_euclid(60), text(&kpis, "colour", row));
+            assert_eq!(found.insert(key, text(&kpis, "things", row).parse().unwrap()), None);
+        }
+        assert_eq!(finals, closed, "final rows of {table}");
+        assert_eq!(live, open, "live rows of {table}");
     }
-    assert_eq!(finals, expected.windows(true), "final rows of the KPI's table");
-    assert_eq!(live, expected.windows(false), "live rows of the KPI's table");
 }

@@ -78,6 +78,16 @@ const FEED: &str = r#"
     late_table = { path = "late", table = "too_late" }
     [kpi.measures]
     things = "count(id)"
+    [[kpi]]
+    name = "amended"
+    window = { tumbling = "1m" }
+    key = ["colour"]
+    gold = { path = "gold_amended" }
+    mart = { table = "amended" }
+    late = "amend"
+    amend_for = "30d"
+    [kpi.measures]
+    things = "count(id)"
 "#;
 
 /// What all worlds share.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lakeward_core::ids::Version;
 use lakeward_core::lake_line::{identity, read_quarantine};
-use lakeward_core::log::{BarrierFacts, Entry, Fold, LiveFile, NewPartition, PartitionEntry, Rebuilt};
+use lakeward_core::log::{BarrierFacts, Entry, Fold, GoldItem, LiveFile, NewPartition, PartitionEntry, Rebuilt};
 use lakeward_core::pipeline::Holds;
 
 use super::input::{INCOMPLETE, Input, unreadable};
@@ -180,6 +180,7 @@ fn deviation(was: &Entry, is: &Entry, before: &Fold) -> Option<String> {
         let told = |told: &PartitionEntry| {
             let mut counters = told.counters.clone();
             counters.late.retain(|kpi, _| !later.contains(kpi));
+            counters.amended.retain(|kpi, _| !later.contains(kpi));
             counters.before_first.retain(|kpi, _| !later.contains(kpi));
             (told.to, told.watermark, counters)
         };
@@ -189,7 +190,8 @@ fn deviation(was: &Entry, is: &Entry, before: &Fold) -> Option<String> {
     }
     let closed = |entry: &Entry| {
         let items = entry.gold.iter().filter(|item| !later.contains(&item.kpi));
-        items.map(|item| (item.kpi.clone(), (item.windows.clone(), item.rows))).collect::<BTreeMap<_, _>>()
+        let told = |item: &GoldItem| (item.windows.clone(), item.rows, item.revised.clone(), item.revisions);
+        items.map(|item| (item.kpi.clone(), told(item))).collect::<BTreeMap<_, _>>()
     };
     (was.g != is.g || closed(was) != closed(is)).then(|| {
         format!("G was {} and is {}, windows were {:?} and are {:?}", was.g.0, is.g.0, closed(was), closed(is))

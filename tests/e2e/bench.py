@@ -68,6 +68,14 @@ def late_pipeline(name, topic):
     return text.replace('name = "kpi_daily"', f'name = "kpi_daily"\nlate = "table"\n{places}', 1)
 
 
+def amending_pipeline(name, topic):
+    """The same, with minutes that late rows revise for an hour; what comes later still goes to a table."""
+    text = amazon_pipeline(name, topic)
+    amends = 'late = "amend"\namend_for = "1h"\nlate_table = {}'
+    text = text.replace('name = "kpi_1min"', f'name = "kpi_1min"\n{amends}', 1)
+    return text.replace('name = "kpi_daily"', 'name = "kpi_daily"\nlate = "amend"\namend_for = "2d"', 1)
+
+
 class Bench:
     """`pipeline(name, topic)` gives the pipeline file's text, `topic` options of the topic. `settings` are LAKEWARD_*
     variables of every process."""

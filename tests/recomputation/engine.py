@@ -119,6 +119,8 @@ class Engine:
         self.sink = sink or Sink()
         self.partitions = defaultdict(Partition)
         self.windows = {kpi.name: {} for kpi in feed.kpis}
+        self.g = BEFORE_ALL_TIME
+        self.revisions, self.touched = defaultdict(int), defaultdict(set)
 
     def take(self, record):
         """Decides one record; returns the counters that it moves."""
@@ -181,12 +183,21 @@ class Engine:
         held = self.partitions[partition]
         held.rise(floor)
 
+    def end_entry(self, g):
+        """An entry ends, with this G: {KPI: the (window, key)s whose final rows it makes anew, or adds to closed windows}."""
+        self.g, touched = g, dict(self.touched)
+        self.touched.clear()
+        for kpi, rows in touched.items():
+            for row in rows:
+                self.revisions[kpi, *row] += 1
+        return touched
+
     def closed_and_open(self, kpi, g):
         """The KPI's rows as two lists: windows that G has closed, windows still open."""
         closed, still_open = [], []
         for (start, key), window in self.windows[kpi.name].items():
             row = {"window_start": start, "window_end": start + kpi.size, **dict(zip(kpi.key, key)), **window.answer()}
-            row["revision"] = 0
+            row["revision"] = self.revisions[kpi.name, start, key]
             kpi.finish(row)
             done = row["window_end"] + kpi.lateness <= g
             (closed if done else still_open).append(row)
@@ -259,12 +270,19 @@ class Engine:
             if start < self.first_windows.get(kpi.name, BEFORE_ALL_TIME):
                 counts[f"before {kpi.name}"] += 1
                 continue
-            if start + kpi.size + kpi.lateness <= partition.watermark:
+            open_until = start + kpi.size + kpi.lateness
+            if open_until + kpi.amend_for <= partition.watermark:
                 counts[f"late {kpi.name}"] += 1
                 counts[f"minute {kpi.name} {time - time % MINUTE}"] += 1
                 self.sink.late(record, row, (kpi.name, start, start + kpi.size, partition.watermark))
                 continue
+            if open_until <= partition.watermark:
+                counts[f"amended {kpi.name}"] += 1
             key, windows = _key(kpi, row), self.windows[kpi.name]
+            if open_until <= self.g:
+                self.touched[kpi.name].add((start, key))
+                if (start, key) not in windows:
+                    self.revisions[kpi.name, start, key] = -1
             if (start, key) not in windows:
                 windows[start, key] = Window(kpi.measures)
             windows[start, key].add(kpi.measures, row)
@@ -307,6 +325,9 @@ def recompute(engine, entries, records, compare, definitions=None, one=None):
             compare(f"entry {version} partition {p} minutes of late rows", late_minutes(counts), told.get("late_minutes", {}))
         g = max(g, min((engine.partitions[int(p)].watermark for p in entry["partitions"]), default=g))
         compare(f"entry {version} G", g, entry["g"])
+        revised = {kpi: (len(rows), sorted({start for start, _ in rows})) for kpi, rows in engine.end_entry(g).items()}
+        told = {item["kpi"]: (item["revisions"], item["revised"]) for item in entry.get("gold", []) if item.get("revised")}
+        compare(f"entry {version} revised rows and windows", revised, told)
     return g
 
 
@@ -338,6 +359,7 @@ def _compare_counters(subject, counts, told, compare):
     for code, count in told.get("by_reason", {}).items():
         reasons[NO_OBJECT if code in NO_OBJECT_CODES else code] += count
     compare(f"{subject} late", _starting("late ", counts), told.get("late", {}))
+    compare(f"{subject} late and amended", _starting("amended ", counts), told.get("amended", {}))
     compare(f"{subject} before the first window", _starting("before ", counts), told.get("before_first", {}))
     compare(f"{subject} filtered by check", _starting("check ", counts), told.get("filtered_by_check", {}))
     compare(f"{subject} quarantined by reason", _starting("reason ", counts), dict(reasons))

@@ -66,8 +66,8 @@ class Measure:
 
 @dataclass
 class Kpi:
-    """`finish(row)` adds what is computed from the measures. Times are microseconds since 1970. `late_path` and
-    `late_table` are where late rows go, if they are kept."""
+    """`finish(row)` adds what is computed from the measures. Times are microseconds since 1970. `amend_for` is how
+    long late rows revise closed windows; `late_path` and `late_table` are where other late rows go, if they are kept."""
 
     name: str
     size: int
@@ -80,6 +80,7 @@ class Kpi:
     mart_columns: list
     null_key: str = "unknown"
     lateness: int = 0
+    amend_for: int = 0
     late_path: str | None = None
     late_table: str | None = None
 
@@ -137,7 +138,8 @@ def _follow_kpi(kpi, told, pipeline):
     kpi.lateness = micros(told["allowed_lateness"]) if "allowed_lateness" in told else 0
     kpi.gold_path = told.get("gold", {}).get("path", kpi.gold_path)
     kpi.table = told.get("mart", {}).get("table", kpi.table)
-    if told.get("late") == "table":
+    kpi.amend_for = micros(told["amend_for"]) if told.get("late") == "amend" else 0
+    if told.get("late") == "table" or kpi.amend_for and "late_table" in told:
         places = told.get("late_table", {})
         kpi.late_path = places.get("path", f"late/{pipeline}_{kpi.name}")
         in_mart = places.get("mart", True)

@@ -66,9 +66,12 @@ pub struct Counters {
     /// when it was read, and as what it became.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub replayed: u64,
-    /// Kept rows that came too late for a KPI, by the KPI's name (I12).
+    /// Kept rows that came too late for a KPI and are in none of its windows, by the KPI's name (I12).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub late: BTreeMap<String, u64>,
+    /// Kept rows that came late for a KPI and revise its closed windows, by the KPI's name (T5).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub amended: BTreeMap<String, u64>,
     /// Kept rows before the first window of a KPI that the log took up later, by the KPI's name (H4).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub before_first: BTreeMap<String, u64>,
@@ -92,6 +95,7 @@ impl Counters {
         self.unjudged += other.unjudged;
         self.replayed += other.replayed;
         add_named(&mut self.late, &other.late);
+        add_named(&mut self.amended, &other.amended);
         add_named(&mut self.before_first, &other.before_first);
         add_named(&mut self.by_reason, &other.by_reason);
         add_named(&mut self.filtered_by_check, &other.filtered_by_check);
@@ -155,7 +159,7 @@ fn add_named(to: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
     }
 }
 
-fn is_zero(number: &u64) -> bool {
+pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 

@@ -303,7 +303,7 @@ impl PartitionStep {
         }
     }
 
-    /// Gives a kept row to each KPI that has begun and whose window is still open to this partition.
+    /// Gives a kept row to each KPI that has begun and whose window still takes rows of this partition.
     fn offer(
         &mut self,
         row: usize,
@@ -314,14 +314,18 @@ impl PartitionStep {
     ) {
         let kpis = self.pipeline.kpis.iter().zip(&self.first_windows);
         for (number, ((kpi, first), rows)) in kpis.zip(accepted).enumerate() {
-            let window = window_start(kpi.window, event_time);
+            let (window, watermark) = (window_start(kpi.window, event_time), self.watermark.value());
+            let end = window_end(kpi.window, window);
             if window < *first {
                 count(&mut counters.before_first, &kpi.name);
-            } else if is_late(window_end(kpi.window, window), kpi.allowed_lateness, self.watermark.value()) {
+            } else if is_late(end, kpi.longest_lateness(), watermark) {
                 count(&mut counters.late, &kpi.name);
                 self.late_minutes.count(&kpi.name, event_time);
-                missed.push(Missed { kpi: number, row, window, watermark: self.watermark.value() });
+                missed.push(Missed { kpi: number, row, window, watermark });
             } else {
+                if is_late(end, kpi.allowed_lateness, watermark) {
+                    count(&mut counters.amended, &kpi.name);
+                }
                 rows.push(row);
             }
         }

@@ -192,6 +192,8 @@ fn epoch(before: &Entry) -> Entry {
             g: EventTime(120_000_000),
             windows: vec![EventTime(60_000_000)],
             rows: 1,
+            revised: vec![EventTime(0)],
+            revisions: 1,
         }],
         layers: BTreeMap::from([(
             "my_layer".to_owned(),
@@ -252,6 +254,7 @@ fn counters() -> Counters {
         unjudged: 1,
         replayed: 0,
         late: one("my_kpi"),
+        amended: one("my_kpi"),
         before_first: one("my_kpi"),
         by_reason: one("my_reason"),
         filtered_by_check: one("my_check"),

@@ -6,7 +6,7 @@ use lakeward_connect::lake::Lake;
 use lakeward_connect::mart::MartSnapshot;
 use lakeward_core::ids::Version;
 use lakeward_core::log::Entry;
-use lakeward_core::pipeline::{Holds, Pipeline};
+use lakeward_core::pipeline::{Holds, Layer, Pipeline};
 
 use crate::VerifyError;
 use crate::chain::Chain;
@@ -80,7 +80,7 @@ impl<'a> Walk<'a> {
             let what = "were removed, so nothing can be worked out from the beginning";
             self.stopped = Some(format!("entries below {} {what}", base.version));
             self.files_of_base(base.version, report).await?;
-        } else if self.shelf.history.removed_files {
+        } else if self.input_was_removed() {
             self.stopped = Some("entries have taken files out, so the lake does not hold all input".to_owned());
         } else if !self.has_input() {
             self.stopped = Some("the pipeline keeps no layers of records and of rejects to work from".to_owned());
@@ -89,6 +89,9 @@ impl<'a> Walk<'a> {
             self.entry(entry, report).await?;
         }
         self.kept.settle();
+        if self.stopped.is_none() {
+            self.gold.values_mut().for_each(|gold| gold.settle(report));
+        }
         if let Some(why) = &self.stopped {
             RECOMPUTED.iter().for_each(|invariant| report.undecided(*invariant, why.clone()));
         }
@@ -102,6 +105,13 @@ impl<'a> Walk<'a> {
             self.shelf.read(live, report).await?;
         }
         Ok(())
+    }
+
+    /// Files of Gold that revisions replace are no input.
+    fn input_was_removed(&self) -> bool {
+        let removed = &self.shelf.history.removed_from;
+        let is_gold = |layer: &Layer| matches!(layer.holds, Holds::FinalWindows { .. });
+        self.pipeline.layers.iter().any(|layer| !is_gold(layer) && removed.contains(&layer.name))
     }
 
     fn has_input(&self) -> bool {

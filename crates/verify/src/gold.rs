@@ -1,9 +1,9 @@
 //! Gold's files against the windows that were worked out, entry by entry (I6, I11), and what marts make of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
-use lakeward_core::ids::Version;
+use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::log::Entry;
 use lakeward_core::pipeline::{Derived, Kpi, Pipeline};
 use lakeward_core::types::Column as Declared;
@@ -14,7 +14,7 @@ use crate::history::Live;
 use crate::invariant::Invariant::{I6, I11};
 use crate::report::Report;
 use crate::table::Table;
-use crate::window::Answered;
+use crate::window::{Answered, Closed};
 
 /// Gold of one KPI.
 pub struct Gold<'p> {
@@ -26,11 +26,22 @@ pub struct Gold<'p> {
     known: HashSet<Vec<u8>>,
     /// All rows that are final, for the mart.
     pub finals: Vec<Final>,
+    /// Where late rows revise closed windows: all that Gold must hold after the newest entry.
+    revisable: Option<Revisable>,
+}
+
+/// Rows by what identifies them, of a KPI whose rows change: files hold what the newest entries made of them.
+#[derive(Default)]
+struct Revisable {
+    /// Each with its place among the finals.
+    expected: BTreeMap<Vec<u8>, (Vec<Cell>, usize)>,
+    /// Each with the file that holds it.
+    found: BTreeMap<Vec<u8>, (Vec<Cell>, String)>,
 }
 
 /// A final row as the mart must hold it.
 pub struct Final {
-    /// The entry that closed its window.
+    /// The entry that closed its window, or the newest that revised the row.
     pub version: Version,
     /// The mart's columns; the time of processing is NULL.
     pub cells: Vec<Cell>,
@@ -53,14 +64,22 @@ impl<'p> Gold<'p> {
             identity: kpi.gold.iter().enumerate().filter(|(_, derived)| of_identity(derived)).map(|(i, _)| i).collect(),
             known: HashSet::new(),
             finals: Vec::new(),
+            revisable: (kpi.amend_for > 0).then(Revisable::default),
         }
     }
 
     /// Holds what an entry closed against what was worked out. `files` are those that it added.
-    pub fn compare(&mut self, entry: &Entry, closed: &[Answered], files: Vec<(&Live, Bytes)>, report: &mut Report) {
+    pub fn compare(&mut self, entry: &Entry, closed: &Closed, files: Vec<(&Live, Bytes)>, report: &mut Report) {
         self.compare_item(entry, closed, report);
+        report.counted(I6, "final rows", closed.finals.len() + closed.revised.len());
+        report.counted(I11, "final rows", closed.finals.len() + closed.revised.len());
+        if self.revisable.is_some() {
+            self.expect(entry, closed);
+            files.into_iter().for_each(|(live, bytes)| self.find(live, bytes, report));
+            return;
+        }
         let mut expected = ByIdentity::new();
-        for answered in closed {
+        for answered in &closed.finals {
             let scope = answered.scope(self.kpi, &self.row_columns);
             let row: Vec<Cell> =
                 self.kpi.gold.iter().map(|d| eval(d.expr.tree(), &scope).unwrap_or(Cell::Null)).collect();
@@ -68,8 +87,6 @@ impl<'p> Gold<'p> {
             let cells = self.final_mart_row(&scope);
             self.finals.push(Final { version: entry.version, cells });
         }
-        report.counted(I6, "final rows", closed.len());
-        report.counted(I11, "final rows", closed.len());
         for (live, bytes) in files {
             self.compare_file(live, bytes, &mut expected, report);
         }
@@ -107,24 +124,88 @@ impl<'p> Gold<'p> {
         });
     }
 
-    fn compare_item(&self, entry: &Entry, closed: &[Answered], report: &mut Report) {
-        let item = entry.gold.iter().find(|item| item.kpi == self.kpi.name);
-        let mut windows: Vec<i64> = closed.iter().map(|answered| answered.start).collect();
-        windows.sort_unstable();
-        windows.dedup();
-        let mut told: Vec<i64> = item.map(|item| item.windows.iter().map(|w| w.0).collect()).unwrap_or_default();
-        told.sort_unstable();
-        let name = &self.kpi.name;
-        if told != windows {
-            report.broken(I6, || {
-                format!("entry {}: it closes the windows {told:?} of {name}, recomputed {windows:?}", entry.version)
-            });
+    /// What the rows are after an entry.
+    fn expect(&mut self, entry: &Entry, closed: &Closed) {
+        for answered in closed.finals.iter().chain(&closed.revised) {
+            let scope = answered.scope(self.kpi, &self.row_columns);
+            let row: Vec<Cell> =
+                self.kpi.gold.iter().map(|d| eval(d.expr.tree(), &scope).unwrap_or(Cell::Null)).collect();
+            let (identity, cells) = (self.identity_of(&row), self.final_mart_row(&scope));
+            let last = Final { version: entry.version, cells };
+            let Some(revisable) = &mut self.revisable else { return };
+            match revisable.expected.get_mut(&identity).map(|(held, at)| (held, self.finals.get_mut(*at))) {
+                Some((held, Some(known))) => (*held, *known) = (row, last),
+                _ => {
+                    revisable.expected.insert(identity, (row, self.finals.len()));
+                    self.finals.push(last);
+                }
+            }
         }
-        let rows = item.map_or(0, |item| item.rows);
-        if usize::try_from(rows) != Ok(closed.len()) {
-            report.broken(I6, || {
-                format!("entry {}: {rows} final rows of {name}, recomputed {}", entry.version, closed.len())
-            });
+    }
+
+    /// What a file holds that no entry has taken out.
+    fn find(&mut self, live: &Live, bytes: Bytes, report: &mut Report) {
+        let (path, columns) = (&live.file.path, self.columns.clone());
+        let table = Table { columns: &columns, folders: &[], later: &|_| false };
+        let mut rows = Vec::new();
+        table.rows(live, bytes, report, |columns, at, _| {
+            rows.push(columns.iter().map(|column| column.cell(at)).collect::<Vec<Cell>>());
+        });
+        for row in rows {
+            let identity = self.identity_of(&row);
+            let Some(revisable) = &mut self.revisable else { return };
+            if let Some((other, first)) = revisable.found.insert(identity, (row, path.clone())) {
+                let what = format!("{} is in {first} and in {path}", self.shown(&other));
+                report.broken(I11, || what);
+            }
+        }
+    }
+
+    /// After the newest entry: what files hold of a KPI whose rows change.
+    pub fn settle(&mut self, report: &mut Report) {
+        let Some(Revisable { expected, mut found }) = self.revisable.take() else { return };
+        for (identity, (wanted, _)) in &expected {
+            match found.remove(identity) {
+                None => report.broken(I6, || format!("Gold lacks {}", self.shown(wanted))),
+                Some((row, path)) if !same(wanted, &row) => {
+                    let what = format!("{path}: {}", self.difference(wanted, &row));
+                    [I6, I11].iter().for_each(|invariant| report.broken(*invariant, || what.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        for (row, path) in found.values() {
+            report.broken(I6, || format!("{path}: {} should not be there", self.shown(row)));
+        }
+    }
+
+    fn compare_item(&self, entry: &Entry, closed: &Closed, report: &mut Report) {
+        let item = entry.gold.iter().find(|item| item.kpi == self.kpi.name);
+        let name = &self.kpi.name;
+        let starts = |rows: &[Answered]| rows.iter().map(|row| row.start).collect::<BTreeSet<i64>>();
+        let told = |windows: &[EventTime]| windows.iter().map(|window| window.0).collect::<BTreeSet<i64>>();
+        let (mut windows, mut revised, mut counts) = (BTreeSet::new(), BTreeSet::new(), (0, 0));
+        if let Some(item) = item {
+            (windows, revised) = (told(&item.windows), told(&item.revised));
+            counts = (item.rows, item.revisions);
+        }
+        for (does, told, found) in
+            [("closes", windows, starts(&closed.finals)), ("revises", revised, starts(&closed.revised))]
+        {
+            if told != found {
+                report.broken(I6, || {
+                    format!("entry {}: it {does} the windows {told:?} of {name}, recomputed {found:?}", entry.version)
+                });
+            }
+        }
+        for (what, told, found) in
+            [("final", counts.0, closed.finals.len()), ("revised", counts.1, closed.revised.len())]
+        {
+            if usize::try_from(told) != Ok(found) {
+                report.broken(I6, || {
+                    format!("entry {}: {told} {what} rows of {name}, recomputed {found}", entry.version)
+                });
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the entries say together, added up anew: ranges, claims, live files, state, followers (I1, I3, I10, I19).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::ledger::Counters;
@@ -52,8 +52,8 @@ pub struct History {
     pub live: BTreeMap<String, BTreeMap<String, Live>>,
     /// Entries that replayed records out of Quarantine.
     pub replays: Vec<Version>,
-    /// Whether an entry has taken files out.
-    pub removed_files: bool,
+    /// Layers that entries have taken files out of.
+    pub removed_from: BTreeSet<String>,
     /// State objects held, by path.
     pub state: BTreeMap<String, StateRef>,
     /// State objects that an entry has taken out.
@@ -119,7 +119,7 @@ impl History {
             incarnations: fold.partitions.iter().map(|(&p, held)| (p, held.incarnation)).collect(),
             live: fold.files.iter().map(|(layer, files)| (layer.clone(), live(files))).collect(),
             replays: fold.replays.clone(),
-            removed_files: false,
+            removed_from: BTreeSet::new(),
             state: fold.state.iter().map(|object| (object.path.clone(), object.clone())).collect(),
             state_removed: Vec::new(),
             reigns: fold.reigns.iter().map(|(&claim, end)| (claim, reign(end))).collect(),
@@ -229,7 +229,7 @@ impl History {
         for (layer, change) in &entry.layers {
             let live = self.live.entry(layer.clone()).or_default();
             for path in &change.removed {
-                self.removed_files = true;
+                self.removed_from.insert(layer.clone());
                 if live.remove(path).is_none() {
                     report.broken(I1, || format!("entry {} removes {path}, which is not live", entry.version));
                 }

@@ -22,7 +22,7 @@ use crate::replayed::Replayed;
 use crate::report::Report;
 use crate::rules::{Fate, Row, Rules};
 use crate::silver::SilverRow;
-use crate::window::{Windows, is_closed, size_of, start_of};
+use crate::window::{Windows, is_closed, is_past, size_of, start_of};
 
 /// Before any record.
 const NEVER: i64 = i64::MIN;
@@ -31,7 +31,7 @@ const NEVER: i64 = i64::MIN;
 pub struct Replay<'p> {
     /// What decides.
     pub rules: Rules<'p>,
-    /// Open windows, per KPI.
+    /// Windows that still take rows, per KPI.
     pub windows: Vec<Windows>,
     /// Gold's watermark.
     pub g: i64,
@@ -236,11 +236,14 @@ impl<'p> Replay<'p> {
             let start = start_of(kpi, row.time);
             if self.first_windows.get(&i).is_some_and(|first| start < *first) {
                 *counters.before_first.entry(kpi.name.clone()).or_default() += 1;
-            } else if is_closed(kpi, start, watermark) {
+            } else if is_past(kpi, start, watermark) {
                 *counters.late.entry(kpi.name.clone()).or_default() += 1;
                 tally.minutes.count(&kpi.name, row.time);
                 missed.push(Missed { kpi: i, start, watermark });
             } else if let Some(windows) = self.windows.get_mut(i) {
+                if is_closed(kpi, start, watermark) {
+                    *counters.amended.entry(kpi.name.clone()).or_default() += 1;
+                }
                 windows.add(kpi, start, input);
             }
         }
@@ -295,6 +298,7 @@ impl<'p> Replay<'p> {
         let named = |by: &BTreeMap<String, u64>| format!("{by:?}");
         same(I3, "filtered rows by check", named(&c.filtered_by_check), named(&found.filtered_by_check));
         same(I12, "late rows", named(&c.late), named(&found.late));
+        same(I12, "late rows that revise windows", named(&c.amended), named(&found.amended));
         same(I12, "rows before the first window", named(&c.before_first), named(&found.before_first));
         same(I13, "reasons", named(&merged(&c.by_reason)), named(&found.by_reason));
         if late::minutes_are_told(told) {

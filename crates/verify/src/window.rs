@@ -1,6 +1,6 @@
 //! Windows and what is aggregated in them, one row after another (I6).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow::datatypes::i256;
 use lakeward_core::expr::Aggregate;
@@ -31,10 +31,22 @@ pub fn is_closed(kpi: &Kpi, start: i64, watermark: i64) -> bool {
     start.saturating_add(size_of(kpi)).saturating_add(kpi.allowed_lateness) <= watermark
 }
 
-/// The windows of one KPI that are still open: per start and key the measures.
+/// Whether the window takes no row any more, not even as a revision.
+#[must_use]
+pub fn is_past(kpi: &Kpi, start: i64, watermark: i64) -> bool {
+    is_closed(kpi, start, watermark.saturating_sub(kpi.amend_for))
+}
+
+/// The windows of one KPI that still take rows: per start and key the measures.
 #[derive(Default)]
 pub struct Windows {
-    open: BTreeMap<i64, HashMap<Vec<String>, Vec<Acc>>>,
+    held: BTreeMap<i64, HashMap<Vec<String>, Vec<Acc>>>,
+    /// G of the entry before; none before the first.
+    g: Option<i64>,
+    /// Closed windows and the keys that rows came for since the entry before.
+    touched: BTreeSet<(i64, Vec<String>)>,
+    /// The revision of each final row that may change.
+    revisions: HashMap<(i64, Vec<String>), i64>,
 }
 
 /// A (window, key) with its answers.
@@ -45,14 +57,28 @@ pub struct Answered {
     pub key: Vec<String>,
     /// Per measure its answer.
     pub answers: Vec<Cell>,
+    /// How often it changed after it had been final.
+    pub revision: i64,
+}
+
+/// What an entry makes final.
+#[derive(Default)]
+pub struct Closed {
+    /// Rows of the windows that it closes.
+    pub finals: Vec<Answered>,
+    /// Rows that it adds to windows closed before, or changes there.
+    pub revised: Vec<Answered>,
 }
 
 impl Windows {
     /// Adds a row.
     pub fn add(&mut self, kpi: &Kpi, start: i64, input: &KpiInput) {
-        let keys = self.open.entry(start).or_default();
+        let keys = self.held.entry(start).or_default();
         if !keys.contains_key(&input.key) {
             keys.insert(input.key.clone(), kpi.measures.iter().map(Acc::new).collect());
+        }
+        if self.g.is_some_and(|g| is_closed(kpi, start, g)) {
+            self.touched.insert((start, input.key.clone()));
         }
         let Some(accs) = keys.get_mut(&input.key) else { return };
         for ((acc, measure), arg) in accs.iter_mut().zip(&kpi.measures).zip(&input.args) {
@@ -60,25 +86,42 @@ impl Windows {
         }
     }
 
-    /// Takes out what G closes.
-    pub fn close(&mut self, kpi: &Kpi, g: i64) -> Vec<Answered> {
-        let closed: Vec<i64> = self.open.keys().copied().filter(|start| is_closed(kpi, *start, g)).collect();
+    /// What an entry with this G makes final.
+    pub fn close(&mut self, kpi: &Kpi, g: i64) -> Closed {
+        let was_closed = |start: i64| self.g.is_some_and(|before| is_closed(kpi, start, before));
+        let now: Vec<i64> = self.held.keys().copied().filter(|s| is_closed(kpi, *s, g) && !was_closed(*s)).collect();
+        let mut closed = Closed::default();
+        for start in now {
+            let keys = self.held.get(&start);
+            closed.finals.extend(keys.iter().flat_map(|keys| answered(kpi, start, keys)));
+        }
+        for (start, key) in std::mem::take(&mut self.touched) {
+            let Some(accs) = self.held.get(&start).and_then(|keys| keys.get(&key)) else { continue };
+            let answers = accs.iter().zip(&kpi.measures).map(|(acc, measure)| acc.answer(measure)).collect();
+            let revision = self.revisions.get(&(start, key.clone())).map_or(0, |before| before + 1);
+            closed.revised.push(Answered { start, key, answers, revision });
+        }
+        for row in closed.finals.iter().chain(&closed.revised) {
+            self.revisions.insert((row.start, row.key.clone()), row.revision);
+        }
+        self.held.retain(|start, _| !is_past(kpi, *start, g));
+        self.revisions.retain(|(start, _), _| !is_past(kpi, *start, g));
+        self.g = Some(g);
         closed
-            .into_iter()
-            .flat_map(|start| answered(kpi, start, &self.open.remove(&start).unwrap_or_default()))
-            .collect()
     }
 
     /// The answers of what is still open.
     #[must_use]
     pub fn still_open(&self, kpi: &Kpi) -> Vec<Answered> {
-        self.open.iter().flat_map(|(start, keys)| answered(kpi, *start, keys)).collect()
+        let open = self.held.iter().filter(|(start, _)| !self.g.is_some_and(|g| is_closed(kpi, **start, g)));
+        open.flat_map(|(start, keys)| answered(kpi, *start, keys)).collect()
     }
 }
 
 fn answered(kpi: &Kpi, start: i64, keys: &HashMap<Vec<String>, Vec<Acc>>) -> Vec<Answered> {
     let answers = |accs: &Vec<Acc>| accs.iter().zip(&kpi.measures).map(|(acc, measure)| acc.answer(measure)).collect();
-    keys.iter().map(|(key, accs)| Answered { start, key: key.clone(), answers: answers(accs) }).collect()
+    let row = |(key, accs)| Answered { start, key: Vec::clone(key), answers: answers(accs), revision: 0 };
+    keys.iter().map(row).collect()
 }
 
 impl Answered {
@@ -93,7 +136,7 @@ impl Answered {
             let value = eval(derived.expr.tree(), &scope).unwrap_or(Cell::Null);
             scope.push(value);
         }
-        scope.push(Cell::Int(0));
+        scope.push(Cell::Int(self.revision));
         scope
     }
 }

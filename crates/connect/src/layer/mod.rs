@@ -25,7 +25,7 @@ pub use self::{
     epoch_files::EpochFiles,
     leaf::{LeafError, MAX_VALUE_BYTES, NULL_VALUE, read_leaf_values},
     lines::Lines,
-    read::{read_parquet, read_rows},
+    read::{read_live_rows, read_parquet, read_rows},
     roll_forward::{Rolled, roll_forward},
     spec::{AppendMeta, DEFAULT_MAX_LEAVES, LayerSpec, ParquetSpec},
 };

@@ -8,6 +8,7 @@ use arrow::{
     datatypes::Field,
 };
 use bytes::Bytes;
+use lakeward_core::log::LiveFile;
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
 
 use super::{LayerSpec, ParquetSpec, leaf::read_leaf_values};
@@ -37,6 +38,17 @@ pub async fn read_rows(lake: &Lake, path: &str, leaf: &str, spec: &LayerSpec) ->
         rows.map_err(|detail| LakeError::damaged(&store, &file, format!("read rows: {detail}")))
     })
     .await
+}
+
+/// All rows of a live file where it is: in place, or still under staging. It may be moved meanwhile.
+pub async fn read_live_rows(lake: &Lake, file: &LiveFile, spec: &LayerSpec) -> Result<Vec<RecordBatch>, LakeError> {
+    for path in [&file.path, &file.staged.staged] {
+        match read_rows(lake, path, &file.staged.leaf, spec).await {
+            Err(LakeError::NotFound(_)) => {}
+            read => return read,
+        }
+    }
+    read_rows(lake, &file.path, &file.staged.leaf, spec).await
 }
 
 fn rows_of(bytes: Bytes, leaf: &str, spec: &ParquetSpec) -> Result<Vec<RecordBatch>, String> {

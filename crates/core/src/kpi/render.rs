@@ -77,6 +77,21 @@ pub fn mart_batch(
     scope.project(wanted, &columns)
 }
 
+/// Of each row, in the order given, the window's start and the key columns.
+pub(super) fn identities(
+    pipeline: &Pipeline,
+    kpi_index: usize,
+    rows: &[WindowRow],
+) -> Result<Vec<ArrayRef>, RenderError> {
+    let kpi = pipeline.kpis.get(kpi_index).ok_or(RenderError::NoKpi(kpi_index))?;
+    let key_types = key_types(kpi, &pipeline.row_columns());
+    let keyed = keyed(kpi, &key_types, rows)?;
+    let mut columns = base_columns(kpi, &key_types, &keyed).map_err(|e| arrow_error(kpi, e))?;
+    columns.truncate(2 + key_types.len());
+    columns.remove(1);
+    Ok(columns)
+}
+
 /// The window scope's columns, computed and sorted.
 struct Scope<'a> {
     kpi: &'a Kpi,
@@ -90,12 +105,8 @@ impl<'a> Scope<'a> {
     fn new(pipeline: &'a Pipeline, kpi_index: usize, rows: &[WindowRow]) -> Result<Self, RenderError> {
         let kpi = pipeline.kpis.get(kpi_index).ok_or(RenderError::NoKpi(kpi_index))?;
         let row_columns = pipeline.row_columns();
-        let key_types: Vec<_> = kpi.key.iter().filter_map(|&i| row_columns.get(i)).map(|c| c.ty).collect();
-        let mut keyed = Vec::with_capacity(rows.len());
-        for row in rows {
-            let key = parse_key(&row.key, &key_types).ok_or_else(|| RenderError::Key { kpi: kpi.name.clone() })?;
-            keyed.push((key, row));
-        }
+        let key_types = key_types(kpi, &row_columns);
+        let mut keyed = keyed(kpi, &key_types, rows)?;
         keyed.sort_by(|(a, x), (b, y)| x.window.cmp(&y.window).then_with(|| order_keys(a, b)));
         let windows = keyed.iter().map(|(_, row)| row.window).collect();
         let columns = base_columns(kpi, &key_types, &keyed).map_err(|e| arrow_error(kpi, e))?;
@@ -149,6 +160,18 @@ fn arrow_error(kpi: &Kpi, source: ArrowError) -> RenderError {
 }
 
 type Keyed<'a> = (Vec<Value>, &'a WindowRow);
+
+fn key_types(kpi: &Kpi, row_columns: &[Column]) -> Vec<DataType> {
+    kpi.key.iter().filter_map(|&i| row_columns.get(i)).map(|column| column.ty).collect()
+}
+
+fn keyed<'a>(kpi: &Kpi, key_types: &[DataType], rows: &'a [WindowRow]) -> Result<Vec<Keyed<'a>>, RenderError> {
+    let with_key = |row: &'a WindowRow| {
+        let key = parse_key(&row.key, key_types).ok_or_else(|| RenderError::Key { kpi: kpi.name.clone() })?;
+        Ok((key, row))
+    };
+    rows.iter().map(with_key).collect()
+}
 
 fn parse_key(key: &[u8], types: &[DataType]) -> Option<Vec<Value>> {
     let texts = key_texts(key).filter(|texts| texts.len() == types.len())?;

@@ -2,9 +2,10 @@
 //!
 //! It holds, per (window, key), the live merge of everything heard, and per open epoch the increments that will be
 //! handed over. Final values are those of the epoch that closes the window: `close` proves that nothing of a later epoch
-//! lies in them, and refuses otherwise.
+//! lies in them, and refuses otherwise. Where late rows revise closed windows (T5), a later epoch may have added to the
+//! window already, so what was handed over is merged beside the live values and stays until no row can come any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 
@@ -39,7 +40,12 @@ pub struct Closed {
     pub finals: Vec<WindowRow>,
     /// Starts of those windows, ascending.
     pub windows: Vec<EventTime>,
-    /// Answers among the finals that overflowed into NULL (N1).
+    /// New values in windows that were closed before, of the keys that the epoch added to, sorted by (window, key). Their
+    /// revision is not known here.
+    pub revised: Vec<WindowRow>,
+    /// Keys of which nothing is held any more.
+    pub gone: Vec<Box<[u8]>>,
+    /// Answers among these rows that overflowed into NULL (N1).
     pub overflows: u64,
 }
 
@@ -47,7 +53,7 @@ pub struct Closed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WindowsError {
     /// E3 would be broken.
-    #[error("an increment of epoch {epoch} from partition {partition} lies in window {window}, which {g} has closed")]
+    #[error("an increment of epoch {epoch} from partition {partition} lies in window {window}, which {g} has settled")]
     IncrementInClosedWindow {
         /// The epoch it was heard in.
         epoch: u64,
@@ -75,11 +81,16 @@ pub enum WindowsError {
 #[derive(Debug)]
 pub struct Windows {
     window: Window,
+    /// Microseconds after a window's end up to which it is open.
     allowed_lateness: i64,
+    /// Microseconds after that up to which it may be revised.
+    amend_for: i64,
     specs: Vec<AccSpec>,
     live: BTreeMap<EventTime, HashMap<Box<[u8]>, Live>>,
     changed: Vec<(EventTime, Box<[u8]>)>,
     open: BTreeMap<Epoch, HashMap<SliceId, Accs>>,
+    /// What was handed over of the windows that late rows may revise; empty where none does.
+    handed: BTreeMap<EventTime, HashMap<Box<[u8]>, Accs>>,
     g: EventTime,
 }
 
@@ -95,11 +106,13 @@ impl Windows {
     /// No windows; `g` is the G of the log's head.
     #[must_use]
     pub fn new(kpi: &Kpi, g: EventTime) -> Self {
-        Self::with_specs(kpi.window, kpi.allowed_lateness, AccSpec::of(kpi), g)
+        let windows = Self::with_specs(kpi.window, kpi.allowed_lateness, AccSpec::of(kpi), g);
+        Self { amend_for: kpi.amend_for, ..windows }
     }
 
-    /// Takes up committed state of an open window; it is not handed over again.
+    /// Takes up committed state of a window that is open or may be revised; it is not handed over again.
     pub fn restore(&mut self, increment: Increment) -> Result<(), WindowsError> {
+        self.hand_over(increment.window, &increment.key, &increment.accs)?;
         self.merge_live(&increment)
     }
 
@@ -134,10 +147,11 @@ impl Windows {
         }
     }
 
-    /// Whether any window is open for the key.
+    /// Whether any window is held for the key: open, or one that may be revised.
     #[must_use]
     pub fn holds(&self, key: &[u8]) -> bool {
-        self.live.values().any(|keys| keys.contains_key(key))
+        let handed = || self.handed.values().any(|keys| keys.contains_key(key));
+        self.live.values().any(|keys| keys.contains_key(key)) || handed()
     }
 
     /// Hands over `epoch`: its increments, and the final rows of the windows that `g` closes, which leave memory. `g` is
@@ -147,25 +161,31 @@ impl Windows {
             return Err(WindowsError::OutOfOrder { closing: epoch.0, open: open.0 });
         }
         let slices = self.open.remove(&epoch).unwrap_or_default();
-        self.refuse_closed(epoch, slices.keys(), self.g)?;
+        self.refuse_settled(epoch, slices.keys(), self.g)?;
         for (later, slices) in &self.open {
-            self.refuse_closed(*later, slices.keys(), g)?;
+            self.refuse_settled(*later, slices.keys(), g)?;
         }
+        for ((window, key, _), accs) in &slices {
+            self.hand_over(*window, key, accs)?;
+        }
+        let mut closed = Closed::default();
+        self.revise(&slices, &mut closed);
         self.g = self.g.max(g);
         let mut increments: Vec<_> = slices
             .into_iter()
             .map(|((window, key, partition), accs)| Increment { window, key, partition, accs })
             .collect();
         increments.sort_unstable_by(|a, b| (a.window, &a.key, a.partition).cmp(&(b.window, &b.key, b.partition)));
-        let mut closed = Closed { increments, ..Closed::default() };
+        closed.increments = increments;
         self.take_closed(&mut closed);
+        self.settle(&mut closed);
         Ok(closed)
     }
 
     /// Whether there is no window and no increment: then the actor may be retired.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.live.is_empty() && self.open.is_empty()
+        self.live.is_empty() && self.open.is_empty() && self.handed.is_empty()
     }
 
     /// Number of open windows.
@@ -186,15 +206,37 @@ impl Windows {
         let entry = |key: &[u8], accs: &Accs| 48 + key.len() + accs.bytes();
         let live = self.live.values().flatten().map(|(key, live)| entry(key, &live.accs));
         let open = self.open.values().flatten().map(|((_, key, _), accs)| entry(key, accs));
-        live.chain(open).sum()
+        let handed = self.handed.values().flatten().map(|(key, accs)| entry(key, accs));
+        live.chain(open).chain(handed).sum()
     }
 
     fn with_specs(window: Window, allowed_lateness: i64, specs: Vec<AccSpec>, g: EventTime) -> Self {
-        let (live, changed, open) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Self { window, allowed_lateness, specs, live, changed, open, g }
+        let (live, changed, open, handed) = (BTreeMap::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { window, allowed_lateness, amend_for: 0, specs, live, changed, open, handed, g }
     }
 
+    fn is_closed(&self, window: EventTime, g: EventTime) -> bool {
+        is_closed(window_end(self.window, window), self.allowed_lateness, g)
+    }
+
+    fn is_settled(&self, window: EventTime, g: EventTime) -> bool {
+        is_closed(window_end(self.window, window), self.allowed_lateness.saturating_add(self.amend_for), g)
+    }
+
+    /// Adds to what was handed over, where that is kept.
+    fn hand_over(&mut self, window: EventTime, key: &[u8], accs: &Accs) -> Result<(), WindowsError> {
+        if self.amend_for > 0 {
+            let keys = self.handed.entry(window).or_default();
+            keys.entry_ref(key).or_insert_with(|| Accs::new(&self.specs)).merge(accs)?;
+        }
+        Ok(())
+    }
+
+    /// A closed window has no live value: what is added to it shows as a revision.
     fn merge_live(&mut self, increment: &Increment) -> Result<(), WindowsError> {
+        if self.amend_for > 0 && self.is_closed(increment.window, self.g) {
+            return Ok(());
+        }
         let keys = self.live.entry(increment.window).or_default();
         let live =
             keys.entry_ref(&*increment.key).or_insert_with(|| Live { accs: Accs::new(&self.specs), changed: false });
@@ -212,14 +254,14 @@ impl Windows {
         Some(WindowRow { window, key, values: live.accs.finish(&self.specs).0, revision: 0 })
     }
 
-    fn refuse_closed<'a>(
+    fn refuse_settled<'a>(
         &self,
         epoch: Epoch,
         slices: impl Iterator<Item = &'a SliceId>,
         g: EventTime,
     ) -> Result<(), WindowsError> {
         for (window, _, partition) in slices {
-            if is_closed(window_end(self.window, *window), self.allowed_lateness, g) {
+            if self.is_settled(*window, g) {
                 return Err(WindowsError::IncrementInClosedWindow {
                     epoch: epoch.0,
                     partition: *partition,
@@ -231,21 +273,51 @@ impl Windows {
         Ok(())
     }
 
-    fn take_closed(&mut self, closed: &mut Closed) {
-        while let Some(first) = self.live.first_entry() {
-            let window = *first.key();
-            if !is_closed(window_end(self.window, window), self.allowed_lateness, self.g) {
-                break;
+    /// What the epoch's increments make of windows that the epochs before have closed.
+    fn revise(&self, slices: &HashMap<SliceId, Accs>, closed: &mut Closed) {
+        let revised: BTreeSet<(EventTime, &[u8])> = slices
+            .keys()
+            .filter(|(window, _, _)| self.is_closed(*window, self.g))
+            .map(|(window, key, _)| (*window, &**key))
+            .collect();
+        for (window, key) in revised {
+            if let Some(accs) = self.handed.get(&window).and_then(|keys| keys.get(key)) {
+                let (values, overflows) = accs.finish(&self.specs);
+                closed.overflows += overflows;
+                closed.revised.push(WindowRow { window, key: key.into(), values, revision: 0 });
             }
-            let mut keys: Vec<_> = first.remove().into_iter().collect();
-            keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            for (key, live) in keys {
-                let (values, overflows) = live.accs.finish(&self.specs);
+        }
+    }
+
+    fn take_closed(&mut self, closed: &mut Closed) {
+        while let Some((&window, _)) =
+            self.live.first_key_value().filter(|(window, _)| self.is_closed(**window, self.g))
+        {
+            let live = self.live.remove(&window).unwrap_or_default();
+            let mut rows: Vec<_> = match self.handed.get(&window) {
+                Some(handed) => handed.iter().map(|(key, accs)| (key.clone(), accs.finish(&self.specs))).collect(),
+                None if self.amend_for > 0 => continue,
+                None => live.into_iter().map(|(key, live)| (key, live.accs.finish(&self.specs))).collect(),
+            };
+            rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            for (key, (values, overflows)) in rows {
                 closed.overflows += overflows;
                 closed.finals.push(WindowRow { window, key, values, revision: 0 });
             }
             closed.windows.push(window);
         }
+    }
+
+    /// Forgets windows that no row can be in any more, and finds the keys that go with them.
+    fn settle(&mut self, closed: &mut Closed) {
+        let mut left: BTreeSet<Box<[u8]>> = BTreeSet::new();
+        if self.amend_for == 0 {
+            left.extend(closed.finals.iter().map(|row| row.key.clone()));
+        }
+        while let Some((&window, _)) = self.handed.first_key_value().filter(|(w, _)| self.is_settled(**w, self.g)) {
+            left.extend(self.handed.remove(&window).into_iter().flat_map(HashMap::into_keys));
+        }
+        closed.gone = left.into_iter().filter(|key| !self.holds(key)).collect();
     }
 }
 
@@ -343,6 +415,58 @@ mod tests {
         let mut windows = windows();
         windows.apply(Epoch(1), vec![count(0, 1, 0, 1)]).unwrap();
         assert_eq!(windows.close(Epoch(2), EventTime::MIN), Err(WindowsError::OutOfOrder { closing: 2, open: 1 }));
+    }
+
+    fn amending() -> Windows {
+        Windows { amend_for: 20, ..windows() }
+    }
+
+    #[test]
+    fn late_rows_revise_a_closed_window_until_it_is_settled() {
+        let mut windows = amending();
+        windows.apply(Epoch(1), vec![count(0, 1, 0, 2), count(0, 2, 0, 1)]).unwrap();
+        // Of a later epoch, while the window is open: it is no part of what the epoch before closes.
+        windows.apply(Epoch(2), vec![count(0, 1, 1, 5), count(0, 3, 1, 7)]).unwrap();
+        assert_eq!(windows.live().len(), 3);
+        let closed = windows.close(Epoch(1), EventTime(15)).unwrap();
+        assert_eq!((closed.finals, closed.revised), (vec![row(0, 1, 2), row(0, 2, 1)], vec![]));
+        assert_eq!((closed.windows, closed.gone), (vec![EventTime(0)], vec![]));
+        windows.apply(Epoch(2), vec![count(0, 1, 0, 1)]).unwrap();
+        assert_eq!(windows.live(), [], "a closed window has no live value");
+        assert_eq!((windows.open_windows(), windows.is_empty(), windows.holds(&[2])), (0, false, true));
+        let closed = windows.close(Epoch(2), EventTime(15)).unwrap();
+        assert_eq!((closed.finals, closed.revised), (vec![], vec![row(0, 1, 8), row(0, 3, 7)]));
+        assert_eq!(closed.increments.len(), 3);
+        // The last one that may come, in the epoch that settles the window.
+        windows.apply(Epoch(3), vec![count(0, 1, 0, 1), count(30, 1, 0, 1)]).unwrap();
+        let closed = windows.close(Epoch(3), EventTime(35)).unwrap();
+        assert_eq!((closed.revised, closed.gone), (vec![row(0, 1, 9)], vec![[2].into(), [3].into()]));
+        windows.apply(Epoch(4), vec![count(0, 1, 0, 1)]).unwrap();
+        let settled = WindowsError::IncrementInClosedWindow { epoch: 4, partition: 0, window: 0, g: 35 };
+        assert_eq!(windows.close(Epoch(4), EventTime(35)), Err(settled));
+    }
+
+    #[test]
+    fn a_window_that_closes_with_rows_of_later_epochs_only_has_no_final_row_yet() {
+        let mut windows = amending();
+        windows.apply(Epoch(2), vec![count(0, 1, 1, 5)]).unwrap();
+        let closed = windows.close(Epoch(1), EventTime(15)).unwrap();
+        assert_eq!((closed.finals, closed.windows), (vec![], vec![]));
+        assert_eq!(windows.close(Epoch(2), EventTime(15)).unwrap().revised, [row(0, 1, 5)]);
+    }
+
+    #[test]
+    fn what_may_be_revised_is_restored() {
+        let mut before = amending();
+        before.apply(Epoch(1), vec![count(0, 1, 0, 2), count(20, 1, 0, 3)]).unwrap();
+        let closed = before.close(Epoch(1), EventTime(15)).unwrap();
+        let mut after = Windows { g: EventTime(15), ..amending() };
+        closed.increments.into_iter().for_each(|increment| after.restore(increment).unwrap());
+        assert_eq!(after.live(), [row(20, 1, 3)]);
+        for windows in [&mut before, &mut after] {
+            windows.apply(Epoch(2), vec![count(0, 1, 0, 1)]).unwrap();
+            assert_eq!(windows.close(Epoch(2), EventTime(15)).unwrap().revised, [row(0, 1, 3)]);
+        }
     }
 
     /// What all epochs together give: final rows, and what is left open.

@@ -44,13 +44,17 @@ pub struct NewPartition {
     pub start: i64,
 }
 
-/// The Gold rows of one KPI that an epoch closes.
+/// The Gold rows of one KPI that an epoch closes or revises.
 #[derive(Clone, Debug, Default)]
 pub struct ClosedWindows {
     /// Starts of the windows that had rows.
     pub windows: Vec<EventTime>,
     /// Final rows.
     pub rows: u64,
+    /// Starts of windows closed before that are revised.
+    pub revised: Vec<EventTime>,
+    /// Rows of those that are new or revised.
+    pub revisions: u64,
 }
 
 /// A state object that was written under staging names.
@@ -77,7 +81,7 @@ pub struct Draft {
     pub barriers: BTreeMap<i32, BarrierFacts>,
     /// Partitions that enter the set.
     pub new_partitions: BTreeMap<i32, NewPartition>,
-    /// Windows closed, by KPI name.
+    /// Windows closed and revised, by KPI name.
     pub closed: BTreeMap<String, ClosedWindows>,
     /// Staged files by layer name, with the layer's folder.
     pub staged: BTreeMap<String, (String, Vec<StagedFile>)>,
@@ -270,6 +274,8 @@ fn gold(draft: &Draft, version: Version, g: EventTime) -> Vec<GoldItem> {
         g,
         windows: closed.windows.clone(),
         rows: closed.rows,
+        revised: closed.revised.clone(),
+        revisions: closed.revisions,
     };
     draft.closed.iter().map(item).collect()
 }

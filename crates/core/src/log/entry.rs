@@ -157,8 +157,14 @@ pub struct GoldItem {
     pub g: EventTime,
     /// Starts of the windows closed by this entry that had rows.
     pub windows: Vec<EventTime>,
-    /// Final rows written.
+    /// Final rows of these windows.
     pub rows: u64,
+    /// Starts of windows closed before that late rows of this entry revise (T5).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revised: Vec<EventTime>,
+    /// Rows of those that are new or have another revision.
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
+    pub revisions: u64,
 }
 
 /// A state object that the fold of the log holds.

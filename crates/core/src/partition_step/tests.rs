@@ -32,6 +32,7 @@ fn count(name: &str, key: Vec<usize>, size: i64, allowed_lateness: i64) -> Kpi {
         measures: vec![Measure { name: "n".into(), expr, ty: DataType::Int64 }],
         derived: Vec::new(),
         allowed_lateness: allowed_lateness * SECOND,
+        amend_for: 0,
         gold: Vec::new(),
         mart: None,
         late_table: None,
@@ -195,6 +196,24 @@ fn a_late_row_goes_with_its_window_and_watermark_to_the_table_of_each_kpi_that_h
     assert_eq!(kpis.iter().flatten().collect::<Vec<_>>(), ["by_colour"; 2]);
     assert_eq!(out.rows.unwrap().num_rows(), 5, "it is in Silver too");
     assert!(step.step(&batch(13, &[row(140, 6, "a")]), NOW).unwrap().late.is_empty());
+}
+
+#[test]
+fn a_late_row_that_may_revise_its_window_is_counted_and_taken() {
+    let mut pipeline = pipeline();
+    pipeline.kpis[0].amend_for = 15 * SECOND;
+    pipeline.kpis[0].late_table = Some(LateTable { table: None });
+    let mut step = step_of(&pipeline, start());
+    // The watermarks before the rows of 109, whose window ends at 110, are 110, 124 and 125.
+    let records =
+        [row(115, 1, "a"), row(109, 2, "a"), row(129, 3, "a"), row(109, 4, "a"), row(130, 5, "a"), row(109, 6, "a")];
+    let out = step.step(&batch(0, &records), NOW).unwrap();
+    let by_colour = |counts: &BTreeMap<String, u64>| counts.get("by_colour").copied();
+    assert_eq!((by_colour(&out.counters.amended), by_colour(&out.counters.late)), (Some(2), Some(1)));
+    assert_eq!(out.late[0].rows.num_rows(), 1);
+    assert!(!out.counters.amended.contains_key("slow"));
+    let taken = step.take_increments().remove(0);
+    assert!(taken.iter().any(|increment| increment.window == EventTime(100 * SECOND)));
 }
 
 #[test]

@@ -141,9 +141,14 @@ fn kpi_definition(kpi: &Kpi, columns: &[Column]) -> Value {
         "gold": derived_definitions(&kpi.gold),
         "mart": kpi.mart.as_ref().map(mart_definition),
     });
-    // A file without it has the hash that it had before there were such tables.
-    if let (Some(late), Value::Object(members)) = (&kpi.late_table, &mut definition) {
-        members.insert("late_table".to_owned(), json!({ "table": late.table }));
+    // A file without them has the hash that it had before they were there.
+    if let Value::Object(members) = &mut definition {
+        if let Some(late) = &kpi.late_table {
+            members.insert("late_table".to_owned(), json!({ "table": late.table }));
+        }
+        if kpi.amend_for > 0 {
+            members.insert("amend_for".to_owned(), json!(format_duration(kpi.amend_for)));
+        }
     }
     definition
 }

@@ -146,6 +146,9 @@ fn describe_kpi(kpi: &Kpi, rows: &[Column], text: &mut String) {
     for derived in &kpi.derived {
         line(text, &format!("  {} = {}", typed(&derived.column), derived.expr.canonical()));
     }
+    if kpi.amend_for > 0 {
+        line(text, &format!("  later rows revise closed windows for {}", format_duration(kpi.amend_for)));
+    }
     if let Some(late) = &kpi.late_table {
         let table = late.table.as_ref().map(|table| format!(", table {table}")).unwrap_or_default();
         line(text, &format!("  later rows go to layer late/{}{table}", kpi.name));

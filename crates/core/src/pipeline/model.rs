@@ -1,7 +1,10 @@
 //! The validated definition of a pipeline. Indices were resolved when it was parsed; nothing here can be wrong.
 
 use crate::expr::{Expr, MeasureExpr};
+use crate::ids::EventTime;
+use crate::kpi::window_end;
 use crate::types::{Column, DataType};
+use crate::watermark::is_closed;
 
 /// One declared feed.
 #[derive(Clone, Debug)]
@@ -212,12 +215,34 @@ pub struct Kpi {
     pub derived: Vec<Derived>,
     /// Microseconds after a window's end in which late rows still count.
     pub allowed_lateness: i64,
+    /// Microseconds after that in which late rows revise the closed window (T5); 0: none does.
+    pub amend_for: i64,
     /// Gold columns over `window_scope()`, in the file's order.
     pub gold: Vec<Derived>,
     /// The mart table.
     pub mart: Option<KpiMart>,
     /// The table of rows that came too late (T5); `None`: they are counted only.
     pub late_table: Option<LateTable>,
+}
+
+impl Kpi {
+    /// Microseconds after a window's end in which a row is still taken into it: before it closes or as a revision.
+    #[must_use]
+    pub fn longest_lateness(&self) -> i64 {
+        self.allowed_lateness.saturating_add(self.amend_for)
+    }
+
+    /// Whether `g` has closed the window that starts at `window` (E3).
+    #[must_use]
+    pub fn is_closed(&self, window: EventTime, g: EventTime) -> bool {
+        is_closed(window_end(self.window, window), self.allowed_lateness, g)
+    }
+
+    /// Whether G has passed the point up to which rows may still revise the window (T5).
+    #[must_use]
+    pub fn is_settled(&self, window: EventTime, g: EventTime) -> bool {
+        is_closed(window_end(self.window, window), self.longest_lateness(), g)
+    }
 }
 
 /// Where a KPI's late rows go: a layer of the lake always, and a table of the mart.

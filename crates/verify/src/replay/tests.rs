@@ -53,6 +53,12 @@ window = { tumbling = "10s" }
 key = ["colour", "day"]
 measures = { n = "count(*)", total = "sum(doubled)", ids = "count(distinct id)" }
 gold = { path = "g" }
+[[kpi]]
+name = "m"
+window = { tumbling = "10s" }
+late = "amend"
+amend_for = "20s"
+measures = { n = "count(*)" }
 "#;
 
 /// What a field may be given, whether it fits or not.
@@ -318,6 +324,8 @@ fn what_is_counted_or_written_otherwise_is_broken() {
     broken(I10, |both| told(both).watermark.0 += 1);
     broken(I10, |both| both.entries[1].g.0 += 1);
     broken(I12, |both| *told(both).counters.late.get_mut("k").unwrap() += 1);
+    broken(I12, |both| *told(both).counters.late.get_mut("m").unwrap() += 1);
+    broken(I12, |both| *told(both).counters.amended.get_mut("m").unwrap() += 1);
     broken(I12, |both| told(both).late_minutes.count("k", EventTime(0)));
     broken(I12, |both| told(both).late_minutes.count("z", EventTime(0)));
     broken(I13, |both| *told(both).counters.by_reason.get_mut("WRONG_TYPE").unwrap() += 1);

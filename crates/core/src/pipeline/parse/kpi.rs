@@ -1,7 +1,7 @@
 //! `[[kpi]]`: windows, keys and measures. Where the answers go is `kpi_sinks`.
 
 use super::kpi_sinks::{read_gold, read_mart};
-use super::late_table::read_late_table;
+use super::late_table::{read_amend_for, read_late_table, read_policy};
 use super::record::{no_float, read_columns, read_derived_column};
 use super::scope::{Scope, SqlText, sql_text};
 use super::unique::{Names, Sink};
@@ -11,20 +11,21 @@ use crate::pipeline::names::{check_identifier, check_reserved_in_kpi};
 use crate::pipeline::{Derived, Kpi, LateTable, Layer, Measure, Window};
 use crate::types::{Column, DataType};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "name",
     "window",
     "key",
     "null_key",
     "allowed_lateness",
     "late",
+    "amend_for",
     "late_table",
     "measures",
     "derive",
     "gold",
     "mart",
 ];
-const LATER: [&str; 4] = ["amend_for", "redis", "alert", "top"];
+const LATER: [&str; 3] = ["redis", "alert", "top"];
 
 /// What stands for NULL in a key column (N3).
 const NULL_KEY: &str = "unknown";
@@ -89,17 +90,19 @@ fn read_kpi<'d>(section: &Section<'d>, name: &str, pipeline: &str, rows: &Scope,
     let mart = read_mart(section, name, window, key.len(), &scope, &gold.columns);
     all.layers.push(gold.layer);
     all.folders.push(gold.sink);
+    let policy = read_policy(section);
     let mart = mart.map(|(mart, sink)| {
         all.tables.push(sink);
         mart
     });
-    let late_table = read_late_table(section, name, pipeline, index, rows).map(|late| {
+    let late_table = read_late_table(section, name, pipeline, index, rows, policy).map(|late| {
         all.layers.push(late.layer);
         all.folders.push(late.folder);
         let table = late.table.as_ref().map(|table| table.target.clone());
         all.tables.extend(late.table);
         LateTable { table }
     });
+    let amend_for = read_amend_for(section, policy, key.len(), &gold.columns, &scope);
     all.kpis.push(Kpi {
         name: name.to_owned(),
         window,
@@ -107,6 +110,7 @@ fn read_kpi<'d>(section: &Section<'d>, name: &str, pipeline: &str, rows: &Scope,
         null_key: read_null_key(section),
         measures,
         derived,
+        amend_for,
         allowed_lateness: section.get("allowed_lateness").and_then(|e| e.duration()).unwrap_or(0),
         gold: gold.columns,
         mart,

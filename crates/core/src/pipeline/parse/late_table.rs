@@ -1,4 +1,4 @@
-//! `kpi.late` and `[kpi.late_table]`: what becomes of rows that come too late for a KPI (T5).
+//! `kpi.late`, `kpi.amend_for` and `[kpi.late_table]`: what becomes of rows that come too late for a KPI (T5).
 
 use super::layers::{read_encoding, read_path};
 use super::rows_mart::read_table;
@@ -6,7 +6,49 @@ use super::scope::Scope;
 use super::unique::Sink;
 use crate::document::{Entry, Section};
 use crate::pipeline::names::check_table;
-use crate::pipeline::{Encoding, Holds, Layer, late_columns};
+use crate::pipeline::{Derived, Encoding, Holds, Layer, late_columns};
+
+/// What becomes of a KPI's late rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    Drop,
+    Table,
+    Amend,
+}
+
+/// Reads `kpi.late`; complains about what is no policy.
+pub(super) fn read_policy(kpi: &Section<'_>) -> Policy {
+    let Some(entry) = kpi.get("late") else { return Policy::Drop };
+    match entry.string() {
+        Some("table") => Policy::Table,
+        Some("amend") => Policy::Amend,
+        Some("drop") | None => Policy::Drop,
+        Some(other) => {
+            let known = "it is \"drop\", \"table\" or \"amend\"";
+            entry.complain(format!("\"{other}\" is no policy for late rows; {known}"));
+            Policy::Drop
+        }
+    }
+}
+
+/// How long rows may revise a closed window, in microseconds; 0 where the policy is another one. A revision finds the row
+/// that it replaces in Gold by window and key, so Gold must keep them.
+pub(super) fn read_amend_for(kpi: &Section<'_>, policy: Policy, keys: usize, gold: &[Derived], scope: &Scope) -> i64 {
+    let (Policy::Amend, Some(late)) = (policy, kpi.get("late")) else {
+        if let Some(entry) = kpi.get("amend_for") {
+            entry.complain_key("closed windows are not revised; write late = \"amend\" too");
+        }
+        return 0;
+    };
+    for index in 2..2 + keys {
+        if !gold.iter().any(|column| column.expr.as_column() == Some(index)) {
+            let name = scope.columns.get(index).map_or("", |column| column.name.as_str());
+            late.complain(format!("gold must keep the key column \"{name}\" of a window that is revised"));
+        }
+    }
+    let how_long = kpi.require("amend_for", "how long late rows revise closed windows, such as \"1h\"");
+    how_long.and_then(|entry| entry.positive_duration()).unwrap_or(0)
+}
 
 /// A KPI's late rows as it keeps them.
 pub(super) struct Late<'d> {
@@ -16,15 +58,15 @@ pub(super) struct Late<'d> {
     pub(super) table: Option<Sink<'d>>,
 }
 
-/// Reads where the late rows of a KPI go; `None` where they are only counted. `rows` holds the row columns.
+/// Reads where the rows go that are in no window of a KPI; `None` where they are only counted. `rows` holds the row columns.
 pub(super) fn read_late_table<'d>(
     kpi: &Section<'d>,
     name: &str,
     pipeline: &str,
     index: usize,
     rows: &Scope,
+    policy: Policy,
 ) -> Option<Late<'d>> {
-    let policy = kpi.get("late");
     let section = kpi.section("late_table");
     if let Some(section) = &section {
         section
@@ -33,13 +75,14 @@ pub(super) fn read_late_table<'d>(
             read_encoding(&encoding, Encoding::Parquet);
         }
     }
-    let Some(policy) = policy.filter(goes_to_a_table) else {
+    let keeps = policy == Policy::Table || policy == Policy::Amend && section.is_some();
+    let Some(late) = kpi.get("late").filter(|_| keeps) else {
         if let Some(entry) = kpi.get("late_table") {
             entry.complain_key("late rows are only counted; write late = \"table\" too");
         }
         return None;
     };
-    check_columns(&policy, rows);
+    check_columns(&late, rows);
     let place = section.clone().or_else(|| Some(kpi.clone()));
     let default = format!("late/{}_{name}", pipeline.replace('-', "_"));
     let folder = match &section {
@@ -52,23 +95,7 @@ pub(super) fn read_late_table<'d>(
         encoding: Encoding::Parquet,
         holds: Holds::LateRows { kpi: index },
     };
-    Some(Late { layer, folder, table: read_mart_table(kpi, section.as_ref(), &policy, name) })
-}
-
-/// Whether the policy names a table; complains about what is no policy.
-fn goes_to_a_table(policy: &Entry<'_>) -> bool {
-    match policy.string() {
-        Some("table") => true,
-        Some("amend") => {
-            policy.complain("\"amend\" is not yet supported");
-            false
-        }
-        Some("drop") | None => false,
-        Some(other) => {
-            policy.complain(format!("\"{other}\" is no policy for late rows; it is \"drop\" or \"table\""));
-            false
-        }
-    }
+    Some(Late { layer, folder, table: read_mart_table(kpi, section.as_ref(), &late, name) })
 }
 
 /// A late row stands beside its window: no column of the feed may have one of those names.
