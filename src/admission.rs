@@ -8,8 +8,8 @@ use lakeward_connect::lake::{Lake, LakeError};
 use lakeward_connect::log_store::LogStore;
 use lakeward_connect::mart::{Fences, MartError, REPLAYED_FENCE, late_fence};
 use lakeward_core::log::{
-    Fold, Incomplete, NewPartition, PipelinePaths, Refusal, Shown, TopicFacts, check_topic, first_windows, kpi_is_whole,
-    rows_are_whole,
+    Fold, Incomplete, NewPartition, PipelinePaths, Refusal, Shown, TopicFacts, check_topic, expired_input,
+    first_windows, kpi_is_whole, rows_are_whole,
 };
 use lakeward_core::pipeline::{Change, Holds, Layer, Pipeline, StartOffset};
 
@@ -145,9 +145,13 @@ impl Runner {
             Some((old, Change::Rebuild)) => Pipeline::differences(old, &new),
             None => vec![format!("the definition {} is not readable", fold.definition)],
         };
+        let anew = match expired_input(fold, &self.plan.pipeline).next() {
+            None => ", or decide everything anew with `lakeward rebuild --from bronze`",
+            Some(_) => " (retention took records, so nothing can be rebuilt)",
+        };
         let message = format!(
             "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
-             back, or decide everything anew with `lakeward rebuild --from bronze`, or give the changed pipeline another \
+             back{anew}, or give the changed pipeline another \
              name and other paths and tables, or start over with `lakeward reset`. What can be taken up is new (KPIs, \
              fields without \"!\", tables in the mart), or refuses less (a \"!\" or a quarantining check that goes, \
              `round`, a larger max_future_skew).",

@@ -145,8 +145,7 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&R
 }
 
 fn layers_to_text(out: &mut String, layers: &[Account], read: Option<&Read>) {
-    let titles =
-        ["layer", "files", "rows by the log", "expired", "due", if read.is_some() { "rows read" } else { "" }];
+    let titles = ["layer", "files", "rows by the log", "expired", "due", if read.is_some() { "rows read" } else { "" }];
     let mut rows = vec![titles.map(str::to_owned)];
     for account in layers {
         rows.push([

@@ -175,8 +175,17 @@ impl World {
         let producer = Producer::new(&config).unwrap();
         let (_, memory) = Lake::memory();
         let (folder, late, sent) = (tempfile::tempdir().unwrap(), Mutex::default(), Mutex::new(0));
-        let young =
-            Self { config, topic, also: &[], producer, memory, folder, instalments: AtomicI64::new(INSTALMENTS), sent, late };
+        let young = Self {
+            config,
+            topic,
+            also: &[],
+            producer,
+            memory,
+            folder,
+            instalments: AtomicI64::new(INSTALMENTS),
+            sent,
+            late,
+        };
         match age {
             Age::Young => young,
             Age::Old => young.grow_old(1),

@@ -15,7 +15,9 @@ use lakeward_connect::lake::Create;
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::ids::Version;
 use lakeward_core::ledger::Counters;
-use lakeward_core::log::{ENGINE_SEMANTICS, Entry, Fold, LiveFiles, NewPartition, PipelinePaths, Rebuilt};
+use lakeward_core::log::{
+    ENGINE_SEMANTICS, Entry, Fold, LiveFiles, NewPartition, PipelinePaths, Rebuilt, expired_input,
+};
 use lakeward_core::pipeline::{Holds, Pipeline};
 
 use crate::admission::definition;
@@ -155,11 +157,9 @@ impl Rebuild {
 
     /// Refuses where retention has taken records, before anything is changed.
     pub fn check_input(&self, fold: &Fold) -> Result<(), Exit> {
-        let layers = self.reset.pipeline.layers.iter();
-        let input = layers.filter(|layer| matches!(layer.holds, Holds::Records | Holds::Rejects));
-        let gone = input.filter_map(|layer| Some((&layer.name, fold.expired.get(&layer.name)?)));
-        let told: Vec<String> =
-            gone.map(|(layer, gone)| format!("{} files of {layer} with {} records", gone.files, gone.rows)).collect();
+        let told: Vec<String> = expired_input(fold, &self.reset.pipeline)
+            .map(|(layer, gone)| format!("{} files of {layer} with {} records", gone.files, gone.rows))
+            .collect();
         if told.is_empty() {
             return Ok(());
         }

@@ -14,8 +14,8 @@ use lakeward_core::ids::{EventTime, OffsetRange, Version};
 use lakeward_core::late::LateMinutes;
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::{
-    ENGINE_SEMANTICS, ENTRY_FORMAT, EXPIRED, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    OffsetSet, PartitionEntry, REPLAYED, StagedFile, StateChange, StateRef, entry_hash,
+    ENGINE_SEMANTICS, ENTRY_FORMAT, EXPIRED, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile,
+    Member, OffsetSet, PartitionEntry, REPLAYED, StagedFile, StateChange, StateRef, entry_hash,
 };
 use serde_json::Value;
 

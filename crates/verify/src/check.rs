@@ -11,8 +11,8 @@ use lakeward_core::pipeline::{Holds, Pipeline};
 
 use crate::VerifyError;
 use crate::chain::Chain;
-use crate::definition::Known;
 use crate::counts;
+use crate::definition::Known;
 use crate::files::{MEANWHILE, Shelf};
 use crate::gold::{self, Gold, mart_row};
 use crate::history::Live;
@@ -117,13 +117,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether retention has taken some of what an entry added to a layer that holds such things; notes it under `of`.
-    fn is_gone(
-        &self,
-        entry: &Entry,
-        holds: &dyn Fn(&Holds) -> bool,
-        of: &[Invariant],
-        report: &mut Report,
-    ) -> bool {
+    fn is_gone(&self, entry: &Entry, holds: &dyn Fn(&Holds) -> bool, of: &[Invariant], report: &mut Report) -> bool {
         let layers = self.pipeline.layers.iter().filter(|layer| holds(&layer.holds));
         let mut found = false;
         for layer in layers {

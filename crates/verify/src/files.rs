@@ -36,7 +36,8 @@ struct Later {
 }
 
 /// What is told where that happened.
-pub const MEANWHILE: &str = "files were taken out while they were read: verify again, or while nobody runs the pipeline";
+pub const MEANWHILE: &str =
+    "files were taken out while they were read: verify again, or while nobody runs the pipeline";
 
 impl<'a> Shelf<'a> {
     /// The files at the head of `chain`.

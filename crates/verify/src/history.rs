@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::{
-    Entry, EntryKind, Expired, Fold, LayerChange, LiveFile, LiveFiles, OffsetSet, PartitionEntry, PartitionFold, ReignEnd, StateRef,
-    version_of,
+    Entry, EntryKind, Expired, Fold, LayerChange, LiveFile, LiveFiles, OffsetSet, PartitionEntry, PartitionFold,
+    ReignEnd, StateRef, version_of,
 };
 
 use crate::invariant::Invariant::{self, I1, I3, I10, I19, I21};

@@ -9,8 +9,8 @@ use crate::ids::{EventTime, Version};
 use crate::late::LateMinutes;
 use crate::ledger::Counters;
 use crate::log::{
-    ENGINE_SEMANTICS, ENTRY_FORMAT, EXPIRED, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    OffsetSet, PartitionEntry, REPLAYED, Rebuilt, StagedFile, StateChange, StateRef, final_path,
+    ENGINE_SEMANTICS, ENTRY_FORMAT, EXPIRED, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile,
+    Member, OffsetSet, PartitionEntry, REPLAYED, Rebuilt, StagedFile, StateChange, StateRef, final_path,
 };
 use crate::watermark;
 
@@ -286,12 +286,7 @@ fn furthest(fold: &Fold, entry: &Entry) -> Option<EventTime> {
     past.chain(entry.partitions.values().map(|now| now.watermark)).max().filter(|time| *time > EventTime::MIN)
 }
 
-fn layers(
-    draft: &Draft,
-    version: Version,
-    attempt: &str,
-    as_of: Option<EventTime>,
-) -> BTreeMap<String, LayerChange> {
+fn layers(draft: &Draft, version: Version, attempt: &str, as_of: Option<EventTime>) -> BTreeMap<String, LayerChange> {
     let mut n = 0;
     let mut changes: BTreeMap<String, LayerChange> = BTreeMap::new();
     for (layer, files) in draft.kept.iter().filter(|(_, files)| !files.is_empty()) {

@@ -12,7 +12,8 @@ use crate::ids::{EventTime, Version};
 use crate::late::LateMinutes;
 use crate::ledger::{Counters, Recent};
 use crate::log::{
-    CHECKPOINT_EVERY, Entry, EntryKind, Expired, LiveFile, LiveFiles, OffsetSet, PartitionEntry, Rebuilt, StateRef, version_of,
+    CHECKPOINT_EVERY, Entry, EntryKind, Expired, LiveFile, LiveFiles, OffsetSet, PartitionEntry, Rebuilt, StateRef,
+    version_of,
 };
 
 /// A partition as the head leaves it.

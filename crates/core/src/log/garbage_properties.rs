@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use crate::ids::{EventTime, Version};
 use crate::log::{
-    Author, BarrierFacts, Draft, EntryKind, Fold, LogPaths, Member, NewPartition, PipelinePaths, StagedFile, StagedState,
-    entries_boundary, entry_hash, expired_files, next_g, removable_staging, removable_state, removable_state_folders,
-    render, render_first, version_of,
+    Author, BarrierFacts, Draft, EntryKind, Fold, LogPaths, Member, NewPartition, PipelinePaths, StagedFile,
+    StagedState, entries_boundary, entry_hash, expired_files, next_g, removable_staging, removable_state,
+    removable_state_folders, render, render_first, version_of,
 };
 
 /// A step of a log's life.

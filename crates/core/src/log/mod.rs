@@ -15,8 +15,8 @@ mod offset_set;
 mod owner;
 mod paths;
 mod reset;
-mod retention;
 mod resolve;
+mod retention;
 mod start;
 mod take_up;
 
@@ -30,8 +30,8 @@ pub use offset_set::*;
 pub use owner::*;
 pub use paths::*;
 pub use reset::*;
-pub use retention::*;
 pub use resolve::*;
+pub use retention::*;
 pub use start::*;
 pub use take_up::*;
 

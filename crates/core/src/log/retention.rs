@@ -147,6 +147,12 @@ pub fn kpi_is_whole(
     }
 }
 
+/// What retention took of the records that a rebuild would need: layers and what is gone of them.
+pub fn expired_input<'a>(fold: &'a Fold, pipeline: &'a Pipeline) -> impl Iterator<Item = (&'a str, &'a Expired)> {
+    let input = pipeline.layers.iter().filter(|layer| matches!(layer.holds, Holds::Records | Holds::Rejects));
+    input.filter_map(|layer| Some((layer.name.as_str(), fold.expired.get(&layer.name)?)))
+}
+
 /// What is gone of the layer that holds such things, if anything is.
 fn expired_of<'a>(
     fold: &'a Fold,
@@ -171,8 +177,8 @@ mod tests {
     use super::*;
     use crate::ids::OffsetRange;
     use crate::log::{
-        Author, BarrierFacts, Draft, EXPIRED, Entry, EntryKind, FoldError, Member, NewPartition, StagedFile, entry_hash,
-        render, render_first,
+        Author, BarrierFacts, Draft, EXPIRED, Entry, EntryKind, FoldError, Member, NewPartition, StagedFile,
+        entry_hash, render, render_first,
     };
 
     fn author(claim: Version) -> Author {

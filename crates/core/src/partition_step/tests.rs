@@ -40,7 +40,13 @@ fn count(name: &str, key: Vec<usize>, size: i64, allowed_lateness: i64) -> Kpi {
 
 /// Fields `id` and `colour`, dedup on `id` within 20 s, out-of-orderness 5 s, two KPIs.
 fn pipeline() -> Pipeline {
-    let layer = |name: &str, holds| Layer { name: name.into(), path: name.into(), encoding: Encoding::RawJson, holds, retention: None };
+    let layer = |name: &str, holds| Layer {
+        name: name.into(),
+        path: name.into(),
+        encoding: Encoding::RawJson,
+        holds,
+        retention: None,
+    };
     Pipeline {
         name: "p".into(),
         source: Source { topic: "t".into(), start: StartOffset::Earliest },
