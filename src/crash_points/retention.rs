@@ -25,7 +25,7 @@ const ALL: &[(&str, &str)] = &[
 const BEHIND: &[(&str, &str)] = &[ALL[1], ALL[3], ALL[4]];
 
 /// Enough for the silent partition to be idle, so that event time goes on, and for files to be old then.
-const INSTALMENTS: i64 = 14;
+const INSTALMENTS: i64 = 9;
 
 #[test]
 fn files_go_when_they_are_old_and_whatever_happens_then_the_rest_is_in_every_place_once() {

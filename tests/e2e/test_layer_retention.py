@@ -5,6 +5,8 @@ import io
 import json
 import random
 import sqlite3
+import threading
+from contextlib import contextmanager
 
 import psycopg
 import pyarrow.parquet as pq
@@ -18,7 +20,8 @@ MINUTE = 60_000_000
 KEPT = 30 * MINUTE
 EVENTS, TOTAL = 4_000, 6_000
 MIX = Mix(late=0.02, years=(2024, 2024))
-SMALL = {"LAKEWARD_EPOCH_ROWS": "250"}
+RATE = 1_000
+SMALL = {"LAKEWARD_EPOCH_AGE": "250ms", "LAKEWARD_OWNER_LEASE_RENEW": "300ms", "LAKEWARD_OWNER_LEASE_EXPIRY": "1s"}
 FOLDERS = {"bronze": "bronze/amazon_sales", "silver": "silver/amazon_sales", "quarantine": "quarantine/amazon_sales"}
 
 
@@ -37,17 +40,19 @@ def keeping(layers, span, base=amazon_pipeline):
     return pipeline
 
 
-@pytest.mark.parametrize("lake, mart", [("file", "sqlite"), ("hdfs", "postgres")])
-def test_killed_at_any_moment_old_files_go_and_the_rest_is_right(new_bench, seed, lake, mart):
+@pytest.mark.parametrize("lake, mart, kills", [("file", "sqlite", 2), ("hdfs", "postgres", 1)])
+def test_killed_at_any_moment_old_files_go_and_the_rest_is_right(new_bench, seed, lake, mart, kills):
     layers = [*FOLDERS, "late/days"]
     bench = new_bench(lake=lake, mart=mart, pipeline=keeping(layers, "30m", late_pipeline), **SMALL)
-    produce(bench.servers.kafka, bench.topic, orders(EVENTS, seed, MIX, total=TOTAL))
     chance = random.Random(seed)
-    for _ in range(2):
-        goal, process = bench.head() + chance.randint(5, 7), bench.start()
-        wait_until(lambda: not process.alive() or bench.head() >= goal, 60, process.tail)
-        assert process.alive(), process.tail()
-        process.kill()
+    with arriving(bench, orders(1_000_000, seed, MIX, total=TOTAL), endless=True) as sent:
+        for number in range(kills + 1):
+            goal, process = bench.head() + chance.randint(4, 6), bench.start()
+            wait_until(lambda: not process.alive() or bench.head() >= goal, 60, process.tail)
+            assert process.alive(), process.tail()
+            if number < kills:
+                process.kill()
+    process.stop()
     bench.once()
     entries = bench.entries()
     live, expired = files(entries)
@@ -64,16 +69,14 @@ def test_killed_at_any_moment_old_files_go_and_the_rest_is_right(new_bench, seed
     assert code == 4 and "BRONZE_INCOMPLETE: retention took" in text, text
     code, text = bench.command_of("quarantine", "list")
     assert code == 0 and "retention took them" in text, text
-    produce(bench.servers.kafka, bench.topic, orders(TOTAL - EVENTS, seed, MIX, first=EVENTS, total=TOTAL))
-    bench.once()
+    run_while_arriving(bench, orders(2_000, seed, MIX, first=sent[0], total=TOTAL))
     assert sum(map(len, files(bench.entries())[1].values())) > sum(map(len, expired.values())), "nothing more has gone"
     ledger(bench)
 
 
 def test_what_is_gone_of_silver_is_told_and_everything_else_is_compared(new_bench, seed):
     bench = new_bench(mart="sqlite", pipeline=keeping(["silver"], "30m"), **SMALL)
-    produce(bench.servers.kafka, bench.topic, orders(EVENTS, seed, MIX))
-    bench.once()
+    run_while_arriving(bench, orders(EVENTS, seed, MIX))
     whole = in_mart(bench, "select count(*) from orders_live")
     verdicts = verified(bench, "--deep")
     assert "retention took" in verdicts.pop("I3") and "silver" not in "".join(verdicts.values()), verdicts
@@ -84,7 +87,7 @@ def test_what_is_gone_of_silver_is_told_and_everything_else_is_compared(new_benc
     bench.once(LAKEWARD_MART_ACCEPT_INCOMPLETE="true")
     assert in_mart(bench, "select count(*) from orders_live") < whole
     rows_are_the_newest(bench)
-    assert f"orders_live lacks" in verified(bench)["I8"]
+    assert "orders_live lacks" in verified(bench)["I8"]
     bench.once()
 
 
@@ -93,14 +96,38 @@ def test_a_table_that_keeps_less_than_silver_is_filled_all_the_same(new_bench, s
         return keeping(["silver"], "40m")(name, topic).replace('# keep = "7d"', 'keep = "20m"', 1)
 
     bench = new_bench(mart="sqlite", pipeline=pipeline, **SMALL)
-    produce(bench.servers.kafka, bench.topic, orders(EVENTS, seed, MIX))
-    bench.once()
+    run_while_arriving(bench, orders(EVENTS, seed, MIX))
     assert files(bench.entries())[1]["silver"]
     before = in_mart(bench, "select count(*) from orders_live")
     in_mart(bench, "drop table orders_live_raw")
     bench.once()
     assert in_mart(bench, "select count(*) from orders_live") == before
     assert verified(bench)["I8"] == "holds"
+
+
+@contextmanager
+def arriving(bench, messages, endless=False):
+    """Events arrive while the block works; at its end all have, or those that endless ones came to: their number."""
+    over, sent = threading.Event(), []
+
+    def feed():
+        sent.append(produce(bench.servers.kafka, bench.topic, messages, RATE, over.is_set if endless else None))
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        yield sent
+    finally:
+        over.set()
+        feeder.join()
+
+
+def run_while_arriving(bench, messages):
+    """Entry after entry, then to the end."""
+    with bench.running() as process, arriving(bench, messages):
+        pass
+    process.stop()
+    bench.once()
 
 
 def files(entries):
