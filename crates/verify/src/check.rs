@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
     /// A file's bytes. `there` becomes false where an entry above the head has taken it out since.
     async fn read(&self, live: &Live, there: &mut bool, report: &mut Report) -> Result<Option<Bytes>, VerifyError> {
         let bytes = self.shelf.read(live, report).await?;
-        if bytes.is_none() && !self.shelf.quiet && self.shelf.went_later(&live.file.path).await? {
+        if bytes.is_none() && self.shelf.went_later(&live.file.path).await? {
             *there = false;
         }
         Ok(bytes)

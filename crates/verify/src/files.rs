@@ -84,7 +84,7 @@ impl Shelf<'_> {
             }
             return Ok(Some(bytes));
         }
-        if !self.quiet && self.went_later(path).await? {
+        if self.went_later(path).await? {
             [I3, I5, I21].into_iter().for_each(|invariant| report.undecided(invariant, MEANWHILE));
             return Ok(None);
         }
