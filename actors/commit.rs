@@ -6,6 +6,7 @@
 //! All decisions are `lakeward_core::log`'s.
 
 mod report;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -375,6 +376,7 @@ impl CommitActor {
         draft.rolled = self.board.followers().get(crate::directories::NAME).and_then(|f| f.done);
         draft.entries_from = self.board.entries_from();
         draft.rows_boundary = self.rows_boundary(&draft);
+        draft.expired = retention::expired(&self.seed.pipeline, &self.seed.fold, &draft, &self.board);
         Some(draft)
     }
 

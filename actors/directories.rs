@@ -16,7 +16,7 @@ use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::roll_forward;
 use lakeward_connect::log_store::{LogError, LogStore};
 use lakeward_core::ids::Version;
-use lakeward_core::log::{Entry, Fold};
+use lakeward_core::log::{Entry, Fold, LayerChange};
 use tokio::sync::watch;
 
 use self::sweep::Sweeper;
@@ -28,7 +28,7 @@ use crate::kit::{Board, Cause, Sentinel};
 /// The follower's name, in entries and metrics.
 pub const NAME: &str = "directories";
 
-/// Files renamed side by side: HDFS answers a rename in milliseconds, so a few in flight hide its latency.
+/// Files renamed, or removed, side by side: HDFS answers a rename in milliseconds, so a few in flight hide its latency.
 const SIDE_BY_SIDE: usize = 8;
 
 /// Pauses between tries while the store fails.
@@ -116,7 +116,10 @@ async fn follow(log: LogStore, mut sweeper: Sweeper, mut head: watch::Receiver<H
                     board.follower_done(NAME, next);
                 }
                 Err(RollError::Lake(error)) if matches!(error, LakeError::Damaged(_)) => {
-                    return Some(Cause::Stop { code: "LAKE_DAMAGED", message: error.to_string() });
+                    return Some(match greater_claim(&log, &fold).await {
+                        Some(claim) => Cause::Fenced(claim),
+                        None => Cause::Stop { code: "LAKE_DAMAGED", message: error.to_string() },
+                    });
                 }
                 Err(error) => {
                     failed = Some(error);
@@ -140,6 +143,12 @@ async fn follow(log: LogStore, mut sweeper: Sweeper, mut head: watch::Receiver<H
     }
 }
 
+/// The claim of whoever has taken the pipeline over meanwhile: what this process misses he may have let go.
+async fn greater_claim(log: &LogStore, fold: &Fold) -> Option<Version> {
+    let now = log.load().await.ok().flatten()?;
+    (now.claim > fold.claim).then_some(now.claim)
+}
+
 /// Puts the files of all entries up to the fold's in place, for who works on a log that nobody follows (L6).
 pub async fn roll_all(log: &LogStore, fold: &Fold) -> Result<(), RollError> {
     let mut version = fold.rolled.map_or(Version(0), Version::next);
@@ -154,9 +163,10 @@ pub async fn roll_all(log: &LogStore, fold: &Fold) -> Result<(), RollError> {
 async fn roll_entry(log: &LogStore, fold: &Fold, version: Version) -> Result<(), RollError> {
     let (entry, _) = log.entry(version).await?.ok_or(RollError::NoEntry(version))?;
     // Before the files that hold their rows from now on: some may be out of sight for a moment, none is seen twice (H3).
-    for path in removed(&entry) {
-        log.lake().delete(path).await?;
-    }
+    stream::iter(removed(&entry).map(|path| log.lake().delete(path)))
+        .buffer_unordered(SIDE_BY_SIDE)
+        .try_for_each(|_| async { Ok(()) })
+        .await?;
     let live = |layer: &str, path: &str| fold.files.get(layer).is_some_and(|files| files.contains(path));
     let added = entry.layers.iter().flat_map(|(layer, change)| {
         change.added.iter().filter(move |file| live(layer, &file.path)).map(|file| (&file.staged, &file.path))
@@ -172,5 +182,5 @@ async fn roll_entry(log: &LogStore, fold: &Fold, version: Version) -> Result<(),
 }
 
 fn removed(entry: &Entry) -> impl Iterator<Item = &String> {
-    entry.layers.values().flat_map(|change| &change.removed)
+    entry.layers.values().flat_map(LayerChange::taken_out)
 }

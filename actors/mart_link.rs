@@ -5,6 +5,7 @@
 
 mod added;
 mod trouble;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,6 +47,7 @@ pub struct MartLink {
     head: watch::Receiver<Head>,
     open: OpenMart,
     specs: BTreeMap<String, LayerSpec>,
+    accept_incomplete: bool,
     held: AsyncMutex<Option<Held>>,
     fences: Mutex<BTreeMap<(i32, i32), i64>>,
     openings: Mutex<Openings>,
@@ -95,7 +97,8 @@ impl MartLink {
         specs: BTreeMap<String, LayerSpec>,
     ) -> Self {
         let (held, fences, openings) = (AsyncMutex::new(None), Mutex::default(), Mutex::default());
-        Self { pipeline, log, claim, start, head, open, specs, held, fences, openings }
+        let accept_incomplete = false;
+        Self { pipeline, log, claim, start, head, open, specs, accept_incomplete, held, fences, openings }
     }
 
     /// The definition.
@@ -217,6 +220,7 @@ impl MartLink {
 
     /// Fills the table of rows from the log's files, up to the fold's offsets (F2).
     pub async fn fill(&self, fold: &Fold) -> Result<(), LinkError> {
+        self.check_rows(fold).await?;
         let past = fold.past_incarnations.iter().map(|(&(p, i), held)| (i, p, held.start, held.to));
         let now = fold.partitions.iter().map(|(&p, held)| (held.incarnation, p, held.start, held.to));
         for (incarnation, partition, start, to) in past.chain(now) {
@@ -251,6 +255,7 @@ impl MartLink {
         let Some(definition) = self.pipeline.kpis.get(kpi) else { return Err(LinkError::NotConnected) };
         let fence = held.kpis.get(&definition.name).cloned();
         let from = from.or(fence.as_ref().and_then(|f| f.version));
+        self.check_kpi(kpi, false, from, fold)?;
         let layer = self.pipeline.layer(|h| *h == Holds::FinalWindows { kpi }).map(|(_, l)| l.name.clone());
         let files: Vec<LiveFile> = layer.iter().flat_map(|l| fold.layer_files_above(l, from)).cloned().collect();
         let mut rows = Vec::new();

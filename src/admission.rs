@@ -6,7 +6,11 @@ use std::sync::Arc;
 use lakeward_actors::owner::Entering;
 use lakeward_connect::lake::{Lake, LakeError};
 use lakeward_connect::log_store::LogStore;
-use lakeward_core::log::{Fold, NewPartition, PipelinePaths, Refusal, Shown, TopicFacts, check_topic, first_windows};
+use lakeward_connect::mart::{Fences, MartError, REPLAYED_FENCE, late_fence};
+use lakeward_core::log::{
+    Fold, Incomplete, NewPartition, PipelinePaths, Refusal, Shown, TopicFacts, check_topic, expired_input,
+    first_windows, kpi_is_whole, rows_are_whole,
+};
 use lakeward_core::pipeline::{Change, Holds, Layer, Pipeline, StartOffset};
 
 use serde_json::Value;
@@ -20,19 +24,40 @@ pub async fn definition(lake: &Lake, pipeline: &str, hash: &str) -> Result<Optio
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
+/// Whether every table of the mart holds, or finds in the lake, what it must hold: retention may have taken some (H1).
+fn check_whole(fold: &Fold, pipeline: &Pipeline, fences: &Fences) -> Result<(), Incomplete> {
+    let applied = |fence: &str| fences.kpis.get(fence).and_then(|fence| fence.version);
+    let next = |incarnation, partition| fences.rows.get(&(incarnation, partition)).map(|(_, next)| *next);
+    rows_are_whole(fold, pipeline, next, applied(REPLAYED_FENCE))?;
+    for (number, kpi) in pipeline.kpis.iter().enumerate() {
+        kpi_is_whole(fold, pipeline, number, false, applied(&kpi.name))?;
+        kpi_is_whole(fold, pipeline, number, true, applied(&late_fence(&kpi.name)))?;
+    }
+    Ok(())
+}
+
 impl Runner {
     /// Before a claim: a mart that only a person can mend refuses the start (H4). One that is away for now doesn't: its
     /// follower tries again.
     /// Answers up to where it shows each (incarnation, partition).
-    async fn check_mart(&self, log: &LogStore) -> Result<Shown, Exit> {
+    async fn check_mart(&self, log: &LogStore, fold: Option<&Fold>) -> Result<Shown, Exit> {
         let Some(open) = &self.plan.mart else { return Ok(Shown::new()) };
+        let something_gone = fold.filter(|fold| !fold.expired.is_empty() && !self.plan.accept_incomplete);
         let prepared = async {
             let mart = open()().await?;
             mart.prepare(&self.plan.pipeline, log.id()).await?;
-            mart.holding(&self.plan.pipeline).await
+            let fences = match something_gone {
+                Some(_) => Some(mart.snapshot(&self.plan.pipeline, log.id()).await?.fences().clone()),
+                None => None,
+            };
+            Ok::<_, MartError>((mart.holding(&self.plan.pipeline).await?, fences))
         };
         match prepared.await {
-            Ok(holding) => {
+            Ok((holding, fences)) => {
+                if let Some((fold, fences)) = something_gone.zip(fences) {
+                    check_whole(fold, &self.plan.pipeline, &fences)
+                        .map_err(|gone| Exit::refused("MART_INCOMPLETE", gone.to_string()))?;
+                }
                 let fences = holding.fences.into_iter().filter(|(of, ..)| of == log.id());
                 Ok(fences.map(|(_, at, _, next)| (at, next)).collect())
             }
@@ -54,7 +79,7 @@ impl Runner {
         }
         self.check_layers(log, fold, new_kpis).await?;
         // Once it runs, a broken mart stops nothing (O3).
-        let shown = if again { Shown::new() } else { self.check_mart(log).await? };
+        let shown = if again { Shown::new() } else { self.check_mart(log, fold).await? };
         self.entering(fold, new_kpis, shown).await
     }
 
@@ -120,9 +145,13 @@ impl Runner {
             Some((old, Change::Rebuild)) => Pipeline::differences(old, &new),
             None => vec![format!("the definition {} is not readable", fold.definition)],
         };
+        let anew = match expired_input(fold, &self.plan.pipeline).next() {
+            None => ", or decide everything anew with `lakeward rebuild --from bronze`",
+            Some(_) => " (retention took records, so nothing can be rebuilt)",
+        };
         let message = format!(
             "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
-             back, or decide everything anew with `lakeward rebuild --from bronze`, or give the changed pipeline another \
+             back{anew}, or give the changed pipeline another \
              name and other paths and tables, or start over with `lakeward reset`. What can be taken up is new (KPIs, \
              fields without \"!\", tables in the mart), or refuses less (a \"!\" or a quarantining check that goes, \
              `round`, a larger max_future_skew).",

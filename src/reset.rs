@@ -17,7 +17,7 @@ use lakeward_connect::log_store::{LogError, LogStore};
 use lakeward_connect::mart::{Mart, MartError};
 use lakeward_core::ids::Version;
 use lakeward_core::log::{
-    Fold, Member, Occupied, Prepared, Rebuilt, ResetStanding, prepared, reset_standing, uncleared,
+    Fold, LayerChange, Member, Occupied, Prepared, Rebuilt, ResetStanding, prepared, reset_standing, uncleared,
 };
 use lakeward_core::pipeline::Pipeline;
 
@@ -274,12 +274,12 @@ impl Reset {
 }
 
 /// Files that entries took out of their layers and that nobody may have removed yet (H1).
-async fn removed_lately(log: &LogStore, fold: &Fold) -> Result<Vec<String>, LogError> {
+pub async fn removed_lately(log: &LogStore, fold: &Fold) -> Result<Vec<String>, LogError> {
     let mut removed = Vec::new();
     let mut version = fold.rolled.map_or(Version(0), Version::next);
     while version <= fold.version {
         if let Some((entry, _)) = log.entry(version).await? {
-            removed.extend(entry.layers.into_values().flat_map(|change| change.removed));
+            removed.extend(entry.layers.values().flat_map(LayerChange::taken_out).cloned());
         }
         version = version.next();
     }

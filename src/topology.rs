@@ -80,6 +80,8 @@ pub struct Plan {
     pub mart: Option<Arc<dyn Fn() -> OpenMart + Send + Sync>>,
     /// Whether rows are shown ahead of the log.
     pub previews: bool,
+    /// Whether tables are filled though retention took what they would be filled from.
+    pub accept_incomplete: bool,
     /// When to cut.
     pub cutting: Cutting,
     /// How often previews and live values move.
@@ -331,7 +333,7 @@ impl Wiring {
             open(),
             specs,
         );
-        let link = Arc::new(link);
+        let link = Arc::new(link.accepting_incomplete(self.plan.accept_incomplete));
         let gauge = |kind, n| self.plan.gauges.register(kind, n);
         let rows = pipeline.rows.as_ref().map(|_| {
             let mart = self.row_mart(Arc::clone(&link), Joined::AtTheStart);

@@ -78,9 +78,9 @@ class Trust extends LivePage {
       ledger.partitions.map((p) => [format.number(p.partition), `${format.number(p.from)} – ${format.number(p.to)}`,
         ...["records", "kept", "filtered", "duplicate", "quarantined", "tombstones"].map((name) => format.number(p.counters[name])),
         format.number(waiting.get(p.partition) ?? 0), mark(p.balance === 0)])));
-    this.layers.replaceChildren(table([{ title: "Layer" }, number("Files"), number("Rows"), number("Rows due"), { title: "" }],
-      ledger.layers.map((l) => [l.layer, format.number(l.files), format.number(l.rows), format.number(l.due),
-        format.isNone(l.due) ? "" : mark(l.due === l.rows)])));
+    this.layers.replaceChildren(table([{ title: "Layer" }, number("Files"), number("Rows"), number("Expired"), number("Rows due"), { title: "" }],
+      ledger.layers.map((l) => [l.layer, format.number(l.files), format.number(l.rows), format.number(l.expired), format.number(l.due),
+        format.isNone(l.due) ? "" : mark(l.due === l.rows + l.expired)])));
   }
 
   showMinutes(minutes) {

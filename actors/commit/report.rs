@@ -33,7 +33,7 @@ pub(super) fn committed(pipeline: &str, entry: &Entry, seconds: f64) {
     count_files(pipeline, entry);
 }
 
-/// What the entry has added to each layer.
+/// What the entry has added to each layer, and what retention takes.
 fn count_files(pipeline: &str, entry: &Entry) {
     for (layer, change) in &entry.layers {
         let labels = [("pipeline", pipeline.to_owned()), ("layer", layer.clone())];
@@ -45,6 +45,11 @@ fn count_files(pipeline: &str, entry: &Entry) {
         ];
         for (metric, n) in figures {
             metrics::counter!(metric.name(), &labels).increment(n);
+        }
+        let expired = u64::try_from(change.expired.len()).unwrap_or(u64::MAX);
+        if expired > 0 {
+            let labels = [("pipeline", pipeline.to_owned()), ("what", "expired".to_owned())];
+            metrics::counter!(Metric::RemovedTotal.name(), &labels).increment(expired);
         }
     }
 }

@@ -57,6 +57,13 @@ impl Bench {
 
     /// Commits an epoch of the layer `raw` and tells the follower; answers the final paths.
     async fn commit(&mut self, added: Vec<StagedFile>, removed: &[String]) -> Vec<String> {
+        let paths = self.create(added, removed).await;
+        self.tell();
+        paths
+    }
+
+    /// The same, of which the follower is not told yet.
+    async fn create(&mut self, added: Vec<StagedFile>, removed: &[String]) -> Vec<String> {
         let mut draft = Draft::empty(EntryKind::Epoch);
         draft.staged.insert("bronze".to_owned(), ("raw".to_owned(), added));
         let attempt = self.ground.attempts().id(Epoch(self.epochs));
@@ -68,7 +75,6 @@ impl Bench {
         let CreateOutcome::Committed(hash) = outcome else { panic!("not created") };
         self.ground.fold.apply(&entry, hash).unwrap();
         self.epochs += 1;
-        self.tell();
         paths
     }
 
@@ -164,6 +170,21 @@ fn a_file_that_is_nowhere_stops_the_pipeline() {
         settle().await;
         let Some(Cause::Stop { code: "LAKE_DAMAGED", message }) = bench.bell.cause() else { panic!("it goes on") };
         assert!(message.contains("neither here nor staged"), "{message}");
+    });
+}
+
+/// I9: what a follower misses that wakes behind another owner, he may have let go.
+#[test]
+fn who_misses_a_file_behind_another_owner_steps_down() {
+    on_a_paused_clock(async {
+        let mut bench = bench().await;
+        let file = bench.staged("a", "1\n").await;
+        bench.ground.lake.delete(&file.staged).await.unwrap();
+        bench.create(vec![file], &[]).await;
+        bench.ground.taken_over().await;
+        bench.tell();
+        settle().await;
+        assert!(matches!(bench.bell.cause(), Some(Cause::Fenced(Version(2)))));
     });
 }
 

@@ -20,6 +20,7 @@ impl MartLink {
     /// Adds the late rows of the entries above `above` up to the fold's. What the table's own fence says goes first.
     pub async fn apply_late(&self, kpi: usize, above: Option<Version>, fold: &Fold) -> Result<(), LinkError> {
         let Some((_, layer)) = self.pipeline().layer(|h| *h == Holds::LateRows { kpi }) else { return Ok(()) };
+        self.check_kpi(kpi, true, above, fold)?;
         self.add(Added::Late { kpi }, &layer.name, |_| true, above, fold).await
     }
 
@@ -104,7 +105,7 @@ mod tests {
             event_times: None,
             offsets: BTreeMap::new(),
         };
-        LiveFile { path: final_path("late", &staged, Version(version), number, "00000000"), staged }
+        LiveFile { path: final_path("late", &staged, Version(version), number, "00000000"), staged, as_of: None }
     }
 
     #[test]

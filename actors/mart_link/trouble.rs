@@ -7,6 +7,7 @@ use lakeward_connect::log_store::LogError;
 use lakeward_connect::mart::MartError;
 use lakeward_core::ids::Version;
 use lakeward_core::kpi::RenderError;
+use lakeward_core::log::Incomplete;
 
 /// The first and the longest pause before a mart that failed is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -29,6 +30,9 @@ pub enum LinkError {
     /// Arrow refused a kernel: a bug.
     #[error("rows for the mart: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// Retention has taken what the table would be filled from.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
     /// A greater claim holds the mart.
     #[error("claim {0} holds the mart")]
     Fenced(Version),
@@ -79,6 +83,8 @@ impl LinkError {
         match self {
             Self::Fenced(claim) => Trouble::Fenced(*claim),
             Self::Mart(error) if !error.is_retryable() => Trouble::Reopen,
+            // The tables are looked over at the next start; until then `rows.keep` may come to cover it.
+            Self::Incomplete(_) => Trouble::Retry,
             Self::Mart(_) | Self::Lake(_) | Self::Log(_) | Self::NotConnected | Self::Render(_) | Self::Arrow(_) => {
                 Trouble::Retry
             }

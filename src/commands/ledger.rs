@@ -34,6 +34,8 @@ struct Account {
     files: usize,
     /// Rows of its files, as their entries say.
     rows: u64,
+    /// Rows of files that retention took.
+    expired: u64,
     /// Rows that the counters ask for; `None` for a layer that holds no records.
     due: Option<u64>,
 }
@@ -44,6 +46,7 @@ fn accounts(pipeline: &Pipeline, fold: &Fold) -> Vec<Account> {
         layer: layer.name.clone(),
         files: fold.layer_files(&layer.name).count(),
         rows: fold.layer_files(&layer.name).map(|f| f.staged.rows).sum(),
+        expired: fold.expired.get(&layer.name).map_or(0, |expired| expired.rows),
         due: total.due_in(pipeline, &layer.holds),
     };
     pipeline.layers.iter().map(account).collect()
@@ -62,9 +65,10 @@ fn open_accounts(pipeline: &Pipeline, fold: &Fold) -> Vec<String> {
         }
     }
     open.extend(late_rows(fold).iter().filter_map(ledger_late::Late::open));
-    for Account { layer, rows, due, .. } in accounts(pipeline, fold) {
-        if let Some(due) = due.filter(|due| *due != rows) {
-            open.push(format!("the files of {layer} hold {rows} rows by their entries, the ledger says {due}"));
+    for Account { layer, rows, expired, due, .. } in accounts(pipeline, fold) {
+        if let Some(due) = due.filter(|due| *due != rows + expired) {
+            let gone = if expired > 0 { format!(", retention took {expired}") } else { String::new() };
+            open.push(format!("the files of {layer} hold {rows} rows by their entries{gone}, the ledger says {due}"));
         }
     }
     open
@@ -144,14 +148,14 @@ fn to_text(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&R
 }
 
 fn layers_to_text(out: &mut String, layers: &[Account], read: Option<&Read>) {
-    let mut rows = vec![
-        ["layer", "files", "rows by the log", "due", if read.is_some() { "rows read" } else { "" }].map(str::to_owned),
-    ];
+    let titles = ["layer", "files", "rows by the log", "expired", "due", if read.is_some() { "rows read" } else { "" }];
+    let mut rows = vec![titles.map(str::to_owned)];
     for account in layers {
         rows.push([
             account.layer.clone(),
             account.files.to_string(),
             account.rows.to_string(),
+            account.expired.to_string(),
             account.due.map_or_else(|| "-".to_owned(), |due| due.to_string()),
             read.map(|read| read.rows_of(&account.layer).to_string()).unwrap_or_default(),
         ]);
@@ -180,7 +184,7 @@ fn to_json(pipeline: &Pipeline, fold: &Fold, layers: &[Account], read: Option<&R
         .iter()
         .map(|a| {
             json!({
-                "layer": a.layer, "files": a.files, "rows": a.rows, "due": a.due,
+                "layer": a.layer, "files": a.files, "rows": a.rows, "expired": a.expired, "due": a.due,
                 "rows_read": read.map(|read| read.rows_of(&a.layer)),
             })
         })

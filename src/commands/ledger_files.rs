@@ -11,6 +11,7 @@ use super::inspect::Inspected;
 use super::ledger::partitions;
 use crate::exit::Exit;
 use crate::layers::layer_spec;
+use crate::reset::removed_lately;
 
 /// What the files were found to hold.
 #[derive(Default)]
@@ -89,6 +90,10 @@ fn open_by_partition(seen: &Inspected, layer: &Layer, found: &BTreeMap<(i32, i32
     let open = |((partition, incarnation), held): ((i32, i32), &PartitionFold)| {
         let due = held.total.due_in(&seen.pipeline, &layer.holds)?;
         let rows = found.get(&(incarnation, partition)).copied().unwrap_or(0);
+        // Whose rows retention took nobody has counted by partition.
+        if seen.fold.expired.contains_key(&layer.name) && rows <= due {
+            return None;
+        }
         let whose = format!("partition {partition} of incarnation {incarnation}");
         (rows != due)
             .then(|| format!("{} holds {rows} rows of {whose} in its files, the ledger says {due}", layer.name))
@@ -96,12 +101,14 @@ fn open_by_partition(seen: &Inspected, layer: &Layer, found: &BTreeMap<(i32, i32
     partitions(&seen.fold).filter_map(open).collect()
 }
 
-/// Visible files that no entry names (I5); those of entries that came meanwhile are none.
+/// Visible files that no entry names (I5); those of entries that came meanwhile, or that are about to be removed, are none.
 async fn strangers(seen: &Inspected, layer: &Layer) -> Result<Vec<String>, Exit> {
     let listed = seen.log.lake().list_recursive(&layer.path).await.map_err(|e| Exit::failed(e.to_string()))?;
     let live = seen.fold.files.get(&layer.name);
     let newer = |path: &str| version_of(path) > Some(seen.fold.version);
-    let known = |path: &str| newer(path) || live.is_some_and(|files| files.contains(path));
+    let removed = removed_lately(&seen.log, &seen.fold).await.map_err(|e| Exit::failed(e.to_string()))?;
+    let going = |path: &str| removed.iter().any(|removed| removed == path);
+    let known = |path: &str| newer(path) || live.is_some_and(|files| files.contains(path)) || going(path);
     let paths = listed.iter().filter(|file| !file.is_dir).map(|file| format!("{}/{}", layer.path, file.name));
     Ok(paths.filter(|path| !known(path)).map(|path| format!("{path} is visible and no entry names it")).collect())
 }

@@ -66,9 +66,11 @@ fn show(entry: &Entry, as_json: bool) -> Result<(), Exit> {
         EntryKind::Ended { next } => format!("ended, next log {next}"),
     };
     let files: usize = entry.layers.values().map(|l| l.added.len()).sum();
+    let expired: usize = entry.layers.values().map(|l| l.expired.len()).sum();
+    let expired = if expired > 0 { format!(" expired {expired}") } else { String::new() };
     let finals: u64 = entry.gold.iter().map(|g| g.rows).sum();
     crate::text::say!(
-        "{:>8} {} {kind} claim {} read {read} kept {kept} files {files} finals {finals} G {} {}",
+        "{:>8} {} {kind} claim {} read {read} kept {kept} files {files}{expired} finals {finals} G {} {}",
         entry.version,
         crate::text::timestamp(entry.created_at),
         entry.claim,

@@ -47,7 +47,8 @@ pub async fn quarantine(config: &Config, command: &QuarantineCommand) -> Result<
             let seen = inspect(config, &filter.pipeline).await?;
             let mut groups = Groups::new();
             each(&seen, filter, |refused, _| add(&mut groups, refused)).await?;
-            crate::text::say_as_is(&if filter.json { listed_json(&seen, &groups) } else { listed(&groups) });
+            let listed = if filter.json { listed_json(&seen, &groups) } else { listed(&groups) + &gone(&seen) };
+            crate::text::say_as_is(&listed);
         }
         QuarantineCommand::Show { filter, n } => {
             let seen = inspect(config, &filter.pipeline).await?;
@@ -60,6 +61,9 @@ pub async fn quarantine(config: &Config, command: &QuarantineCommand) -> Result<
             })
             .await?;
             newest.iter().for_each(|text| crate::text::say!("{text}"));
+            if !filter.json {
+                crate::text::say_as_is(&gone(&seen));
+            }
         }
         QuarantineCommand::Replay { filter, yes } => super::replay::replay(config, filter, *yes).await?,
     }
@@ -205,6 +209,20 @@ fn listed(groups: &Groups) -> String {
     out
 }
 
+/// Records that retention took out of the layer.
+pub(super) fn expired_rejects(pipeline: &Pipeline, fold: &Fold) -> u64 {
+    let layer = pipeline.layer(|holds| *holds == Holds::Rejects);
+    layer.and_then(|(_, layer)| fold.expired.get(&layer.name)).map_or(0, |expired| expired.rows)
+}
+
+/// What is not among those that are listed because it is there no more.
+fn gone(seen: &Inspected) -> String {
+    match expired_rejects(&seen.pipeline, &seen.fold) {
+        0 => String::new(),
+        records => format!("{records} older records are not there any more: retention took them\n"),
+    }
+}
+
 fn listed_json(seen: &Inspected, groups: &Groups) -> String {
     let group = |((reason, field), group): (&(String, Option<String>), &Group)| {
         let (incarnation, partition, offset) = group.newest;
@@ -218,7 +236,7 @@ fn listed_json(seen: &Inspected, groups: &Groups) -> String {
     let records: u64 = groups.values().map(|group| group.records).sum();
     let told = json!({
         "pipeline": seen.pipeline.name, "version": seen.fold.version.0, "read_at": timestamp(seen.fold.updated_at),
-        "records": records, "reasons": all,
+        "records": records, "expired": expired_rejects(&seen.pipeline, &seen.fold), "reasons": all,
     });
     format!("{told}\n")
 }

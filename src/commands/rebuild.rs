@@ -22,6 +22,7 @@ pub async fn rebuild(config: &Config, args: &RebuildArgs) -> Result<(), Exit> {
     let Some(subject) = find(&rebuild, args.json).await? else { return Ok(()) };
     rebuild.reset.check_mart(&subject).await?;
     rebuild.reset.refuse_while_running(&subject).await?;
+    rebuild.check_input(&subject.fold)?;
     let differences = rebuild.differences(&subject.fold).await?;
     let survey = survey(&rebuild, &subject, &differences);
     if !(args.yes || (!args.json && ask(&rebuild.reset.pipeline.name, &survey)?)) {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use lakeward_core::ledger::Counters;
 use serde_json::json;
 
-use super::quarantine::passes_line;
+use super::quarantine::{expired_rejects, passes_line};
 use super::{ask, reset};
 use crate::cli::QuarantineFilter;
 use crate::config::Config;
@@ -24,7 +24,11 @@ pub async fn replay(config: &Config, filter: &QuarantineFilter, yes: bool) -> Re
     let subject = find(&replay).await?;
     replay.reset.refuse_while_running(&subject).await?;
     let survey = replay.survey(&subject).await?;
-    let text = told(&name, &survey);
+    let mut text = told(&name, &survey);
+    let expired = expired_rejects(&replay.reset.pipeline, &subject.fold);
+    if expired > 0 {
+        let _ = writeln!(text, "{expired} older ones can't be taken in: retention took them");
+    }
     if survey.accepted == 0 {
         tell(filter.json, &name, &survey, Some(&Counters::default()), &text);
         return Ok(());

@@ -224,6 +224,7 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
         admin,
         mart,
         previews: config.mart.rows == RowsMode::Preview,
+        accept_incomplete: config.mart.accept_incomplete,
         cutting: Cutting { age: config.epoch.age, rows: config.epoch.rows, bytes: config.epoch.bronze_bytes },
         live_tick: config.live.tick,
         kpi_max: usize::try_from(config.actors.kpi_max).unwrap_or(usize::MAX),

@@ -112,6 +112,8 @@ pub struct Mart {
     pub url: MartUrl,
     /// When rows are shown.
     pub rows: RowsMode,
+    /// Whether tables are filled though retention took what they would be filled from.
+    pub accept_incomplete: bool,
 }
 
 /// When rows appear in the mart (F2).

@@ -159,6 +159,16 @@ pub const SETTINGS: &[Setting] = &[
         get: |c| if c.mart.rows == RowsMode::Preview { "preview" } else { "committed" }.to_owned(),
     },
     Setting {
+        section: "mart",
+        name: "accept_incomplete",
+        kind: "true or false",
+        default: "false",
+        doc: "Begin a table with what is left where retention took files that it would be filled from. Otherwise the start \
+              is refused with `MART_INCOMPLETE`.",
+        set: |c, text| values::flag(text).map(|v| c.mart.accept_incomplete = v),
+        get: |c| c.mart.accept_incomplete.to_string(),
+    },
+    Setting {
         section: "http",
         name: "listen",
         kind: "address",

@@ -154,6 +154,8 @@ pub enum Offline {
 pub struct World {
     config: KafkaConfig,
     topic: String,
+    /// What the feed's sections say beside what they say everywhere: (section, line).
+    also: &'static [(&'static str, &'static str)],
     producer: Producer,
     pub memory: Memory,
     folder: tempfile::TempDir,
@@ -183,13 +185,29 @@ impl World {
         let producer = Producer::new(&config).unwrap();
         let (_, memory) = Lake::memory();
         let (folder, late, sent) = (tempfile::tempdir().unwrap(), Mutex::default(), Mutex::new(0));
-        let young =
-            Self { config, topic, producer, memory, folder, instalments: AtomicI64::new(INSTALMENTS), sent, late };
+        let young = Self {
+            config,
+            topic,
+            also: &[],
+            producer,
+            memory,
+            folder,
+            instalments: AtomicI64::new(INSTALMENTS),
+            sent,
+            late,
+        };
         match age {
             Age::Young => young,
             Age::Old => young.grow_old(1),
             Age::Ancient => young.grow_old(2),
         }
+    }
+
+    /// One whose feed says more, of so many instalments.
+    pub fn saying(bed: &Bed, also: &'static [(&'static str, &'static str)], instalments: i64) -> Self {
+        let mut world = Self::new(bed, Age::Young);
+        *world.instalments.get_mut() = instalments;
+        Self { also, ..world }
     }
 
     fn grow_old(mut self, checkpoints: u64) -> Self {
@@ -227,6 +245,7 @@ impl World {
         Self {
             config: self.config.clone(),
             topic: self.topic.clone(),
+            also: self.also,
             producer: Producer::new(&self.config).unwrap(),
             memory: self.memory.copy(),
             folder,
@@ -462,6 +481,7 @@ impl World {
             admin,
             mart: Some(Arc::new(open)),
             previews: true,
+            accept_incomplete: false,
             cutting: Cutting { age: TICK * 2, rows: 1_000, bytes: 1_000_000 },
             live_tick: TICK,
             kpi_max: 16,
@@ -487,7 +507,9 @@ impl World {
     }
 
     pub fn pipeline(&self) -> Pipeline {
-        Pipeline::parse(&FEED.replace("TOPIC", &self.topic), "things.toml").unwrap_or_else(|_| panic!("the feed"))
+        let say = |feed: String, (section, line): &(&str, &str)| feed.replace(section, &format!("{section}{line}"));
+        let feed = self.also.iter().fold(FEED.replace("TOPIC", &self.topic), say);
+        Pipeline::parse(&feed, "things.toml").unwrap_or_else(|_| panic!("the feed"))
     }
 
     pub fn mart_file(&self) -> PathBuf {

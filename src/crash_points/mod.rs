@@ -16,6 +16,7 @@ mod life;
 mod point;
 mod rebuild;
 mod reset;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -107,7 +108,10 @@ fn run_all(cases: &[Case], run: impl Fn(&Case) -> bool + Sync) -> BTreeMap<Point
 
 /// Whether the point was met.
 fn run(bed: &Bed, case: &Case) -> bool {
-    let world = World::new(bed, case.age);
+    live_through(&World::new(bed, case.age), case)
+}
+
+fn live_through(world: &World, case: &Case) -> bool {
     let plan = Plan::new(case.point.clone(), case.occurrence, case.fault);
     match world.live(&plan) {
         End::Stopped | End::Died => {}

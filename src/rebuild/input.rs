@@ -208,7 +208,7 @@ mod tests {
             event_times: None,
             offsets: BTreeMap::new(),
         };
-        input.add(lake, &LiveFile { path: path.to_owned(), staged }, refused).await
+        input.add(lake, &LiveFile { path: path.to_owned(), staged, as_of: None }, refused).await
     }
 
     #[actix::test]

@@ -15,12 +15,14 @@ use lakeward_connect::lake::Create;
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::ids::Version;
 use lakeward_core::ledger::Counters;
-use lakeward_core::log::{ENGINE_SEMANTICS, Entry, Fold, LiveFiles, NewPartition, PipelinePaths, Rebuilt};
+use lakeward_core::log::{
+    ENGINE_SEMANTICS, Entry, Fold, LiveFiles, NewPartition, PipelinePaths, Rebuilt, expired_input,
+};
 use lakeward_core::pipeline::{Holds, Pipeline};
 
 use crate::admission::definition;
 use crate::exit::Exit;
-use crate::reset::{Reset, Subject, lake_trouble, log_trouble, random, roll_trouble};
+use crate::reset::{Reset, Subject, lake_trouble, log_trouble, random, removed_lately, roll_trouble};
 use crate::scribe::{Scribe, ScribeSeed};
 use input::INCOMPLETE;
 use replay::Replay;
@@ -61,6 +63,7 @@ impl Rebuild {
     /// Rebuilds and switches. `progress` hears how many records are behind.
     pub async fn carry_out(&self, subject: Subject, progress: &mut dyn FnMut(u64)) -> Result<Outcome, Exit> {
         let Subject { log, fold, .. } = subject;
+        self.check_input(&fold)?;
         self.check_layers(&log, &fold).await?;
         let (owner, fold) = self.reset.own(&log, fold).await?;
         let claim = fold.claim;
@@ -152,6 +155,22 @@ impl Rebuild {
         }
     }
 
+    /// Refuses where retention has taken records, before anything is changed.
+    pub fn check_input(&self, fold: &Fold) -> Result<(), Exit> {
+        let told: Vec<String> = expired_input(fold, &self.reset.pipeline)
+            .map(|(layer, gone)| format!("{} files of {layer} with {} records", gone.files, gone.rows))
+            .collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "retention took {}: what is gone can't be decided anew, and Kafka may have it no more either. The log in force \
+             stays as it is",
+            told.join(" and ")
+        );
+        Err(Exit::refused(INCOMPLETE, message))
+    }
+
     /// Refuses a pipeline without Bronze, and folders that hold what no log knows or can't be renamed into (H4).
     async fn check_layers(&self, log: &LogStore, fold: &Fold) -> Result<(), Exit> {
         let Reset { pipeline, lake, .. } = &self.reset;
@@ -159,7 +178,9 @@ impl Rebuild {
             let message = format!("pipeline {} keeps no Bronze, so there is nothing to rebuild from", pipeline.name);
             return Err(Exit::refused(INCOMPLETE, message));
         }
-        let known = |path: &str| fold.files.values().any(|files: &LiveFiles| files.contains(path));
+        let removed = removed_lately(log, fold).await.map_err(|e| log_trouble(&e))?;
+        let live = |path: &str| fold.files.values().any(|files: &LiveFiles| files.contains(path));
+        let known = |path: &str| live(path) || removed.iter().any(|removed| removed == path);
         for layer in &pipeline.layers {
             let files = lake.list_recursive(&layer.path).await.map_err(|e| lake_trouble(&e))?;
             let mut visible =

@@ -14,8 +14,8 @@ use lakeward_core::ids::{EventTime, OffsetRange, Version};
 use lakeward_core::late::LateMinutes;
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::{
-    ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    OffsetSet, PartitionEntry, REPLAYED, StagedFile, StateChange, StateRef, entry_hash,
+    ENGINE_SEMANTICS, ENTRY_FORMAT, EXPIRED, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile,
+    Member, OffsetSet, PartitionEntry, REPLAYED, StagedFile, StateChange, StateRef, entry_hash,
 };
 use serde_json::Value;
 
@@ -126,8 +126,9 @@ fn log() -> [Entry; 3] {
         gold: Vec::new(),
         layers: BTreeMap::from([(
             "my_layer".to_owned(),
-            LayerChange { added: Vec::new(), removed: vec![live_file().path] },
+            LayerChange { added: Vec::new(), removed: vec![live_file(0).path], expired: vec![live_file(1).path] },
         )]),
+        rolled: Some(Version(1)),
         state: StateChange { added: Vec::new(), removed: vec!["_lakeward/p/1a/state/0-0b/delta.arrow".to_owned()] },
         ..epoch.clone()
     };
@@ -144,7 +145,7 @@ fn claim() -> Entry {
         attempt: "0a".repeat(16),
         mode: "single".to_owned(),
         member: Member { id: "m".to_owned(), host: "h".to_owned(), build: "0.1.0".to_owned() },
-        requires: vec![FIRST_WINDOWS.to_owned(), REPLAYED.to_owned()],
+        requires: vec![FIRST_WINDOWS.to_owned(), REPLAYED.to_owned(), EXPIRED.to_owned()],
         kind: EntryKind::Claim { takes: "all".to_owned() },
         definition: "d".repeat(64),
         semantics: ENGINE_SEMANTICS,
@@ -197,7 +198,7 @@ fn epoch(before: &Entry) -> Entry {
         }],
         layers: BTreeMap::from([(
             "my_layer".to_owned(),
-            LayerChange { added: vec![live_file()], removed: Vec::new() },
+            LayerChange { added: vec![live_file(0), live_file(1)], removed: Vec::new(), expired: Vec::new() },
         )]),
         first_windows: BTreeMap::new(),
         state: StateChange {
@@ -261,12 +262,12 @@ fn counters() -> Counters {
     }
 }
 
-fn live_file() -> LiveFile {
+fn live_file(number: u32) -> LiveFile {
     LiveFile {
-        path: "silver/year=2024/part-00000000000000000001-00000-0b0b0b0b.parquet".to_owned(),
+        path: format!("silver/year=2024/part-00000000000000000001-{number:05}-0b0b0b0b.parquet"),
         staged: StagedFile {
             leaf: "year=2024".to_owned(),
-            staged: "_lakeward/p/1a/staging/0-0b/rows-0.tmp".to_owned(),
+            staged: format!("_lakeward/p/1a/staging/0-0b/rows-{number}.tmp"),
             ext: "parquet".to_owned(),
             length: 1_000,
             checksum: "ab".repeat(16),
@@ -274,5 +275,6 @@ fn live_file() -> LiveFile {
             event_times: Some((EventTime(60_000_000), EventTime(119_000_000))),
             offsets: BTreeMap::from([(0, OffsetRange { from: 4, to: 9 })]),
         },
+        as_of: Some(EventTime(120_000_000)),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use lakeward_connect::lake::Lake;
 use lakeward_connect::mart::MartSnapshot;
 use lakeward_core::ids::Version;
@@ -10,8 +11,9 @@ use lakeward_core::pipeline::{Holds, Layer, Pipeline};
 
 use crate::VerifyError;
 use crate::chain::Chain;
+use crate::counts;
 use crate::definition::Known;
-use crate::files::Shelf;
+use crate::files::{MEANWHILE, Shelf};
 use crate::gold::{self, Gold, mart_row};
 use crate::history::Live;
 use crate::input::Input;
@@ -82,6 +84,9 @@ impl<'a> Walk<'a> {
             self.files_of_base(base.version, report).await?;
         } else if self.input_was_removed() {
             self.stopped = Some("entries have taken files out, so the lake does not hold all input".to_owned());
+        } else if let Some(gone) = self.input_that_is_gone() {
+            let behind = "so nothing that came of those records or of later ones can be worked out";
+            self.stopped = Some(format!("{gone}, {behind}; the entries' counters and what is left were looked at"));
         } else if !self.has_input() {
             self.stopped = Some("the pipeline keeps no layers of records and of rejects to work from".to_owned());
         }
@@ -90,7 +95,8 @@ impl<'a> Walk<'a> {
         }
         self.kept.settle();
         if self.stopped.is_none() {
-            self.gold.values_mut().for_each(|gold| gold.settle(report));
+            let gone = &self.shelf.history.gone;
+            self.gold.values_mut().for_each(|gold| gold.settle(gone, report));
         }
         if let Some(why) = &self.stopped {
             RECOMPUTED.iter().for_each(|invariant| report.undecided(*invariant, why.clone()));
@@ -114,6 +120,37 @@ impl<'a> Walk<'a> {
         self.pipeline.layers.iter().any(|layer| !is_gold(layer) && removed.contains(&layer.name))
     }
 
+    /// What retention has taken of records or rejects.
+    fn input_that_is_gone(&self) -> Option<String> {
+        let input = self.pipeline.layers.iter().filter(|layer| matches!(layer.holds, Holds::Records | Holds::Rejects));
+        let mut gone = input.filter_map(|layer| Some(self.shelf.history.gone.get(&layer.name)?.told(&layer.name)));
+        gone.next().map(|first| gone.fold(first, |all, more| format!("{all}; {more}")))
+    }
+
+    /// Whether retention has taken some of what an entry added to a layer that holds such things; notes it under `of`.
+    fn is_gone(&self, entry: &Entry, holds: &dyn Fn(&Holds) -> bool, of: &[Invariant], report: &mut Report) -> bool {
+        let layers = self.pipeline.layers.iter().filter(|layer| holds(&layer.holds));
+        let mut found = false;
+        for layer in layers {
+            let (gone, change) = (self.shelf.history.gone.get(&layer.name), entry.layers.get(&layer.name));
+            if let Some((gone, _)) = gone.zip(change).filter(|(gone, change)| gone.touches(change)) {
+                let told = gone.told(&layer.name);
+                of.iter().for_each(|i| report.undecided(*i, format!("{told}; what is left was compared")));
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// A file's bytes. `there` becomes false where an entry above the head has taken it out since.
+    async fn read(&self, live: &Live, there: &mut bool, report: &mut Report) -> Result<Option<Bytes>, VerifyError> {
+        let bytes = self.shelf.read(live, report).await?;
+        if bytes.is_none() && self.shelf.went_later(&live.file.path).await? {
+            *there = false;
+        }
+        Ok(bytes)
+    }
+
     fn has_input(&self) -> bool {
         let holds = |wanted: Holds| self.pipeline.layers.iter().any(|layer| layer.holds == wanted);
         holds(Holds::Records) && holds(Holds::Rejects)
@@ -122,7 +159,12 @@ impl<'a> Walk<'a> {
     async fn entry(&mut self, entry: &Entry, report: &mut Report) -> Result<(), VerifyError> {
         let mut input = Input::default();
         for live in self.added(entry, &|holds| matches!(holds, Holds::Records | Holds::Rejects)) {
-            let Some(bytes) = self.shelf.read(live, report).await? else {
+            let mut there = true;
+            let Some(bytes) = self.read(live, &mut there, report).await? else {
+                if !there {
+                    self.stopped.get_or_insert_with(|| MEANWHILE.to_owned());
+                    continue;
+                }
                 report.broken(I4, || format!("entry {}: the records of {} are gone", entry.version, live.file.path));
                 self.stopped
                     .get_or_insert_with(|| format!("{} is gone, which the recomputation works from", live.file.path));
@@ -141,6 +183,8 @@ impl<'a> Walk<'a> {
         self.take_definition(entry, report);
         let mut expected = Expected::new();
         let mut scratch = Vec::new();
+        let without_silver = self.is_gone(entry, &|holds| matches!(holds, Holds::Rows { .. }), &[I3], report);
+        self.kept.without_files = without_silver;
         let (silver, kept, has_rows_table) = (&self.silver, &mut self.kept, self.has_rows_table);
         let late = &mut self.late;
         self.replay.take(entry, &input, &self.replayed, report, |row| {
@@ -150,7 +194,9 @@ impl<'a> Walk<'a> {
             }
             late.iter_mut().for_each(|late| late.take(entry.version, silver, &row, &mut scratch));
         });
-        self.compare_silver(entry, &input, expected, report).await?;
+        if !without_silver {
+            self.compare_silver(entry, &input, expected, report).await?;
+        }
         self.compare_late(entry, report).await?;
         self.compare_gold(entry, report).await
     }
@@ -160,6 +206,7 @@ impl<'a> Walk<'a> {
         for live in self.added(entry, &|holds| !matches!(holds, Holds::Records | Holds::Rejects)) {
             self.shelf.read(live, report).await?;
         }
+        counts::compare(self.pipeline, entry, report);
         Ok(())
     }
 
@@ -184,8 +231,12 @@ impl<'a> Walk<'a> {
         let known = self.known.get(&entry.definition);
         let explain = Explain { rules: &self.replay.rules, input };
         for live in self.added(entry, &|holds| matches!(holds, Holds::Rows { .. })) {
-            if let Some(bytes) = self.shelf.read(live, report).await? {
+            let mut there = true;
+            if let Some(bytes) = self.read(live, &mut there, report).await? {
                 self.silver.compare(live, bytes, known, &mut expected, &explain, report);
+            }
+            if !there {
+                return Ok(());
             }
         }
         let mut missing: Vec<_> = expected.into_keys().collect();
@@ -205,13 +256,16 @@ impl<'a> Walk<'a> {
         for number in 0..self.late.len() {
             let mut files = Vec::new();
             let kpi = self.late.get(number).map(|late| late.number);
-            for live in self.added(entry, &|holds| kpi.is_some_and(|kpi| *holds == Holds::LateRows { kpi })) {
-                if let Some(bytes) = self.shelf.read(live, report).await? {
+            let wanted = |holds: &Holds| kpi.is_some_and(|kpi| *holds == Holds::LateRows { kpi });
+            let mut whole = !self.is_gone(entry, &wanted, &[I12], report);
+            for live in self.added(entry, &wanted) {
+                if let Some(bytes) = self.read(live, &mut whole, report).await? {
                     files.push((live, bytes));
                 }
             }
+            let (mut unheard, silver) = (Report::default(), &self.silver);
             if let Some(late) = self.late.get_mut(number) {
-                late.compare(entry, &self.silver, files, &later, report);
+                late.compare(entry, silver, files, &later, if whole { report } else { &mut unheard });
             }
         }
         Ok(())
@@ -220,14 +274,20 @@ impl<'a> Walk<'a> {
     async fn compare_gold(&mut self, entry: &Entry, report: &mut Report) -> Result<(), VerifyError> {
         for (i, kpi) in self.pipeline.kpis.iter().enumerate() {
             let closed = self.replay.windows.get_mut(i).map(|windows| windows.close(kpi, self.replay.g));
-            let mut files = Vec::new();
-            for live in self.added(entry, &|holds| *holds == Holds::FinalWindows { kpi: i }) {
-                if let Some(bytes) = self.shelf.read(live, report).await? {
+            let (mut files, mut unheard) = (Vec::new(), Report::default());
+            let wanted = |holds: &Holds| *holds == Holds::FinalWindows { kpi: i };
+            let (mut whole, mut there) = (!self.is_gone(entry, &wanted, &[I6, I11], report), true);
+            for live in self.added(entry, &wanted) {
+                if let Some(bytes) = self.read(live, &mut there, report).await? {
                     files.push((live, bytes));
                 }
             }
+            whole &= there;
             if let Some(gold) = self.gold.get_mut(&i) {
-                gold.compare(entry, &closed.unwrap_or_default(), files, report);
+                if !there {
+                    gold.miss();
+                }
+                gold.compare(entry, &closed.unwrap_or_default(), files, if whole { report } else { &mut unheard });
             }
         }
         Ok(())

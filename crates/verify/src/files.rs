@@ -1,9 +1,13 @@
 //! The lake's files: where each live file lies, whether its bytes are those of its entry, and what lies there that no
 //! entry names (I3, I5, I8, I21).
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use lakeward_connect::lake::{Lake, LakeError, checksum_of};
-use lakeward_core::log::version_of;
+use lakeward_core::ids::Version;
+use lakeward_core::log::{Entry, LayerChange, version_of};
 use lakeward_core::pipeline::Pipeline;
 
 use crate::chain::{self, Chain};
@@ -19,11 +23,48 @@ pub struct Shelf<'a> {
     pub history: &'a History,
     /// Whether nobody works on the pipeline: then all files must be in place.
     pub quiet: bool,
+    /// The entries.
+    pub chain: &'a Chain,
+    later: Mutex<Later>,
+}
+
+/// What entries above the head have taken out, as far as they were looked at.
+#[derive(Clone, Default)]
+struct Later {
+    upto: Option<Version>,
+    paths: HashSet<String>,
+}
+
+/// What is told where that happened.
+pub const MEANWHILE: &str =
+    "files were taken out while they were read: verify again, or while nobody runs the pipeline";
+
+impl<'a> Shelf<'a> {
+    /// The files at the head of `chain`.
+    #[must_use]
+    pub fn new(lake: &'a Lake, history: &'a History, quiet: bool, chain: &'a Chain) -> Self {
+        Self { lake, history, quiet, chain, later: Mutex::default() }
+    }
 }
 
 impl Shelf<'_> {
-    /// A live file's bytes, from its final place or, while it is not there yet, from staging. `None`, and evidence, if
-    /// it is gone. Other bytes than its entry says are evidence too.
+    /// Whether an entry that came after the head has taken the file out: a pipeline may go on while it is verified.
+    pub async fn went_later(&self, path: &str) -> Result<bool, LakeError> {
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut version = later.upto.or(self.chain.head).unwrap_or_default().next();
+        while let Some(bytes) = self.lake.read(&self.chain.paths.entry(version)).await? {
+            let Ok(entry) = Entry::parse(&bytes) else { break };
+            later.paths.extend(entry.layers.values().flat_map(LayerChange::taken_out).cloned());
+            later.upto = Some(version);
+            version = version.next();
+        }
+        let found = later.paths.contains(path);
+        *self.later.lock().unwrap_or_else(PoisonError::into_inner) = later;
+        Ok(found)
+    }
+
+    /// A live file's bytes, from its final place or, while it is not there yet, from staging. `None`, and evidence or why
+    /// there is none, if it is gone. Other bytes than its entry says are evidence too.
     pub async fn read(&self, live: &Live, report: &mut Report) -> Result<Option<Bytes>, LakeError> {
         let (path, staged) = (&live.file.path, &live.file.staged);
         report.counted(I5, "files", 1);
@@ -42,6 +83,10 @@ impl Shelf<'_> {
                 report.broken(I3, || format!("{path} has other bytes than its entry says (checksum)"));
             }
             return Ok(Some(bytes));
+        }
+        if self.went_later(path).await? {
+            [I3, I5, I21].into_iter().for_each(|invariant| report.undecided(invariant, MEANWHILE));
+            return Ok(None);
         }
         report.broken(I5, || format!("{path} is gone; entry {} added it", live.version));
         report.broken(I21, || format!("{path} is gone; the head needs it"));
@@ -65,6 +110,10 @@ impl Shelf<'_> {
                 let path = format!("{}/{}", layer.path, entry.name);
                 let hidden = entry.name.split('/').any(|part| part.starts_with(['_', '.']));
                 if entry.is_dir || hidden || live.is_some_and(|live| live.contains_key(&path)) {
+                    continue;
+                }
+                let going = self.history.going.values().any(|paths| paths.contains(&path));
+                if going && !self.quiet {
                     continue;
                 }
                 if !self.came_later(&path, chain).await? {

@@ -10,7 +10,7 @@ use lakeward_core::types::Column as Declared;
 
 use crate::cell::Cell;
 use crate::eval::eval;
-use crate::history::Live;
+use crate::history::{Gone, Live};
 use crate::invariant::Invariant::{I6, I11};
 use crate::report::Report;
 use crate::table::Table;
@@ -37,6 +37,8 @@ struct Revisable {
     expected: BTreeMap<Vec<u8>, (Vec<Cell>, usize)>,
     /// Each with the file that holds it.
     found: BTreeMap<Vec<u8>, (Vec<Cell>, String)>,
+    /// Whether files were replaced while they were read.
+    missed: bool,
 }
 
 /// A final row as the mart must hold it.
@@ -161,11 +163,27 @@ impl<'p> Gold<'p> {
         }
     }
 
-    /// After the newest entry: what files hold of a KPI whose rows change.
-    pub fn settle(&mut self, report: &mut Report) {
-        let Some(Revisable { expected, mut found }) = self.revisable.take() else { return };
-        for (identity, (wanted, _)) in &expected {
+    /// A file was not there any more, since an entry above the head has replaced it.
+    pub fn miss(&mut self) {
+        if let Some(revisable) = &mut self.revisable {
+            revisable.missed = true;
+        }
+    }
+
+    /// After the newest entry: what files hold of a KPI whose rows change. `gone`: what retention has taken, by layer.
+    pub fn settle(&mut self, gone: &BTreeMap<String, Gone>, report: &mut Report) {
+        let Some(Revisable { expected, mut found, missed }) = self.revisable.take() else { return };
+        if missed {
+            let why = format!(
+                "files of gold/{} were replaced while they were read; ask again when it is quiet",
+                self.kpi.name
+            );
+            [I6, I11].iter().for_each(|invariant| report.undecided(*invariant, why.clone()));
+        }
+        let gone = gone.get(&format!("gold/{}", self.kpi.name)).map(|gone| gone.upto);
+        for (identity, (wanted, at)) in &expected {
             match found.remove(identity) {
+                None if missed || self.finals.get(*at).is_some_and(|last| Some(last.version) <= gone) => {}
                 None => report.broken(I6, || format!("Gold lacks {}", self.shown(wanted))),
                 Some((row, path)) if !same(wanted, &row) => {
                     let what = format!("{path}: {}", self.difference(wanted, &row));

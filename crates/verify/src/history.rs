@@ -1,15 +1,15 @@
 //! What the entries say together, added up anew: ranges, claims, live files, state, followers (I1, I3, I10, I19).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use lakeward_core::ids::{EventTime, Version};
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::{
-    Entry, EntryKind, Fold, LiveFile, LiveFiles, OffsetSet, PartitionEntry, PartitionFold, ReignEnd, StateRef,
-    version_of,
+    Entry, EntryKind, Expired, Fold, LayerChange, LiveFile, LiveFiles, OffsetSet, PartitionEntry, PartitionFold,
+    ReignEnd, StateRef, version_of,
 };
 
-use crate::invariant::Invariant::{self, I1, I3, I10, I19};
+use crate::invariant::Invariant::{self, I1, I3, I10, I19, I21};
 use crate::report::Report;
 
 /// A topic's partition in one incarnation.
@@ -22,6 +22,45 @@ pub struct Live {
     pub file: LiveFile,
     /// The entry that added it.
     pub version: Version,
+}
+
+/// What retention has taken of a layer.
+#[derive(Clone, Debug, Default)]
+pub struct Gone {
+    /// Files.
+    pub files: u64,
+    /// Rows or lines in them.
+    pub rows: u64,
+    /// The newest entry whose files it took.
+    pub upto: Version,
+    /// Their paths; none of those that went below the base.
+    paths: HashSet<String>,
+}
+
+impl Gone {
+    fn below(base: &Expired) -> Self {
+        Self { files: base.files, rows: base.rows, upto: base.upto, paths: HashSet::new() }
+    }
+
+    fn take(&mut self, live: &Live) {
+        self.files += 1;
+        self.rows += live.file.staged.rows;
+        self.upto = self.upto.max(live.version);
+        self.paths.insert(live.file.path.clone());
+    }
+
+    /// Whether some of what an entry changed in the layer is gone.
+    #[must_use]
+    pub fn touches(&self, change: &LayerChange) -> bool {
+        change.added.iter().any(|file| self.paths.contains(&file.path))
+    }
+
+    /// What is told of it.
+    #[must_use]
+    pub fn told(&self, layer: &str) -> String {
+        let Self { files, rows, upto, .. } = self;
+        format!("retention took {files} files of {layer} with {rows} rows, of entries up to {upto}")
+    }
 }
 
 /// How far a partition has come.
@@ -52,8 +91,12 @@ pub struct History {
     pub live: BTreeMap<String, BTreeMap<String, Live>>,
     /// Entries that replayed records out of Quarantine.
     pub replays: Vec<Version>,
-    /// Layers that entries have taken files out of.
+    /// Layers that entries have taken files out of for another reason than retention.
     pub removed_from: BTreeSet<String>,
+    /// What retention has taken, per layer of which it took something.
+    pub gone: BTreeMap<String, Gone>,
+    /// Files that entries above `rolled` have taken out: they may still be in sight.
+    pub going: BTreeMap<Version, Vec<String>>,
     /// State objects held, by path.
     pub state: BTreeMap<String, StateRef>,
     /// State objects that an entry has taken out.
@@ -120,6 +163,8 @@ impl History {
             live: fold.files.iter().map(|(layer, files)| (layer.clone(), live(files))).collect(),
             replays: fold.replays.clone(),
             removed_from: BTreeSet::new(),
+            going: BTreeMap::new(),
+            gone: fold.expired.iter().map(|(layer, base)| (layer.clone(), Gone::below(base))).collect(),
             state: fold.state.iter().map(|object| (object.path.clone(), object.clone())).collect(),
             state_removed: Vec::new(),
             reigns: fold.reigns.iter().map(|(&claim, end)| (claim, reign(end))).collect(),
@@ -152,6 +197,7 @@ impl History {
         self.g = Some(entry.g);
         self.rows_boundary = self.rows_boundary.max(entry.rows_boundary);
         self.rolled = self.rolled.max(entry.rolled);
+        self.going.retain(|version, _| Some(*version) > self.rolled);
         for (name, version) in &entry.followers {
             let known = self.followers.entry(name.clone()).or_insert(*version);
             *known = (*known).max(*version);
@@ -226,8 +272,19 @@ impl History {
     }
 
     fn take_files(&mut self, entry: &Entry, report: &mut Report) {
+        let in_place = self.rolled.max(entry.rolled);
         for (layer, change) in &entry.layers {
+            self.going.entry(entry.version).or_default().extend(change.taken_out().cloned());
             let live = self.live.entry(layer.clone()).or_default();
+            for path in &change.expired {
+                match live.remove(path) {
+                    Some(file) => self.gone.entry(layer.clone()).or_default().take(&file),
+                    None => report.broken(I1, || format!("entry {} lets {path} go, which is not live", entry.version)),
+                }
+                if version_of(path) > in_place {
+                    report.broken(I21, || format!("entry {} lets {path} go, which may not be in place", entry.version));
+                }
+            }
             for path in &change.removed {
                 self.removed_from.insert(layer.clone());
                 if live.remove(path).is_none() {

@@ -165,11 +165,19 @@ impl MartCheck<'_> {
                 }
             }
         }
+        let gone = self.history.gone.get(&format!("late/{}", late.kpi.name)).map(|gone| gone.upto);
+        let mut without_file = 0;
         for (identity, due) in &late.in_marts {
-            if Some(due.version) <= fence.version && !seen.contains(identity) {
+            if Some(due.version) > fence.version || seen.contains(identity) {
+                continue;
+            }
+            if Some(due.version) <= gone {
+                without_file += 1;
+            } else {
                 report.broken(I8, || format!("{table} lacks {}", shown(*identity)));
             }
         }
+        self.may_lack(table, without_file, report);
         Ok(())
     }
 }

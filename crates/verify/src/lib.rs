@@ -10,6 +10,7 @@ mod calendar;
 mod cell;
 mod chain;
 mod check;
+mod counts;
 mod definition;
 mod eval;
 mod field;
@@ -122,7 +123,7 @@ pub async fn verify(subject: Subject<'_>) -> Result<Verified, VerifyError> {
     if chain.intact && history.definitions.last() != Some(&pipeline.definition_hash()) {
         return Err(VerifyError::OtherDefinition);
     }
-    let shelf = Shelf { lake, history: &history, quiet };
+    let shelf = Shelf::new(lake, &history, quiet, &chain);
     let mut walk = Walk::new(pipeline, shelf, &chain, &known, deep);
     walk.entries(&mut report).await?;
     walk.beside(deep, &mut report).await?;

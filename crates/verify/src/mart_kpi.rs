@@ -33,9 +33,14 @@ impl MartCheck<'_> {
         // The table has still what an earlier entry made of these.
         let ahead = finals.iter().filter(|row| Some(row.version) > fence.version);
         let ahead = ahead.map(|row| key_of(mart, &row.cells)).collect();
+        let gone = self.history.gone.get(&format!("gold/{}", kpi.name)).map(|gone| gone.upto);
+        let without_file = finals.iter().filter(|row| Some(row.version) <= gone).map(|row| key_of(mart, &row.cells));
+        let without_file = without_file.collect();
         let expected = applied.chain(open.iter().filter(|_| live)).map(|row| (key_of(mart, row), row)).collect();
         let processing = kpi.mart_scope(&self.pipeline.row_columns()).len().saturating_sub(1);
-        KpiTable { mart, live, processing, expected, ahead }.compare(scan, report).await
+        let missing = KpiTable { mart, live, processing, expected, ahead, without_file }.compare(scan, report).await?;
+        self.may_lack(&mart.table, missing, report);
+        Ok(())
     }
 }
 
@@ -49,20 +54,25 @@ struct KpiTable<'a> {
     expected: HashMap<Vec<u8>, &'a Vec<Cell>>,
     /// Rows that the table has not caught up with.
     ahead: HashSet<Vec<u8>>,
+    /// Keys of those whose files of Gold retention took.
+    without_file: HashSet<Vec<u8>>,
 }
 
 impl KpiTable<'_> {
-    async fn compare(mut self, mut scan: TableScan, report: &mut Report) -> Result<(), MartError> {
+    /// Answers how many rows are missing whose files retention took.
+    async fn compare(mut self, mut scan: TableScan, report: &mut Report) -> Result<usize, MartError> {
         while let Some(chunk) = scan.rows.recv().await {
             for row in chunk? {
                 let row: Vec<Cell> = row.into_iter().map(cell_of).collect();
                 self.row(row, &scan.columns, report);
             }
         }
-        for row in self.expected.values() {
+        let (gone, lacking): (Vec<_>, Vec<_>) =
+            self.expected.iter().partition(|(key, _)| self.without_file.contains(*key));
+        for (_, row) in lacking {
             report.broken(I6, || format!("{} lacks the row with {}", self.mart.table, self.key_shown(row)));
         }
-        Ok(())
+        Ok(gone.len())
     }
 
     fn row(&mut self, mut row: Vec<Cell>, columns: &[Column], report: &mut Report) {

@@ -20,6 +20,8 @@ pub struct Kept {
     pub offset: i64,
     /// Kafka's timestamp in microseconds.
     pub time: Option<i64>,
+    /// Whether retention took the file that a table would be filled from with it.
+    pub without_file: bool,
     /// Stands for its values; 0 where they are not compared.
     pub digest: u128,
 }
@@ -27,6 +29,8 @@ pub struct Kept {
 /// The rows that the mart's table of rows must hold, in order of their offsets.
 pub struct KeptRows {
     deep: bool,
+    /// Whether retention took the files of the rows that come now.
+    pub without_files: bool,
     /// Columns of Silver that the table has, in its order, without the time of processing.
     sources: Vec<usize>,
     names: Vec<String>,
@@ -43,6 +47,7 @@ impl KeptRows {
         let columns: Vec<_> = columns.filter(|(_, source)| *source != processing && *source < silver.len()).collect();
         Self {
             deep,
+            without_files: false,
             sources: columns.iter().map(|(_, source)| *source).collect(),
             names: columns.iter().map(|(name, _)| name.clone()).collect(),
             rows: BTreeMap::new(),
@@ -59,7 +64,7 @@ impl KeptRows {
         } else {
             0
         };
-        let kept = Kept { offset, time: row.line.time, digest };
+        let kept = Kept { offset, time: row.line.time, without_file: self.without_files, digest };
         self.rows.entry((incarnation, partition)).or_default().push(kept);
     }
 
@@ -140,16 +145,30 @@ impl MartCheck<'_> {
     }
 
     fn missing(&self, table: &str, kept: &KeptRows, seen: &HashMap<Source, Vec<bool>>, report: &mut Report) {
+        let mut without_file = 0;
         for (&source, rows) in &kept.rows {
             let committed = self.committed(source);
             let seen = seen.get(&source).into_iter().flatten();
             let replayed = self.history.sources.get(&source).filter(|_| self.awaits_replayed());
             let on_its_way = |row: &Kept| replayed.is_some_and(|reached| reached.replayed.contains(row.offset));
             for (row, _) in rows.iter().zip(seen).filter(|(row, seen)| !**seen && row.offset < committed) {
-                if !on_its_way(row) && row.time.is_none_or(|time| Some(time) >= self.boundary()) {
+                if on_its_way(row) || row.time.is_some_and(|time| Some(time) < self.boundary()) {
+                    continue;
+                }
+                if row.without_file {
+                    without_file += 1;
+                } else {
                     report.broken(I8, || format!("{table} lacks {}", shown((source.0, source.1, row.offset))));
                 }
             }
+        }
+        self.may_lack(table, without_file, report);
+    }
+
+    /// Rows of files that retention took: who fills a table later can't put them there.
+    pub(crate) fn may_lack(&self, table: &str, rows: usize, report: &mut Report) {
+        if rows > 0 {
+            report.undecided(I8, format!("{table} lacks {rows} rows whose files retention took: it was filled since"));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use lakeward_connect::lake::Lake;
 use lakeward_connect::log_store::LogStore;
-use lakeward_core::log::{Fold, Lease};
+use lakeward_core::log::{Fold, Lease, expired_input};
 use lakeward_core::pipeline::{Change, Pipeline};
 
 use super::Finding;
@@ -56,7 +56,10 @@ async fn changes(pipeline: &Pipeline, lake: &Lake, fold: &Fold) -> Option<Findin
             Finding::ok("definition", format!("the next run takes up: {changes}"))
         }
         Change::Rebuild => {
-            let remedy = "put it back, or `lakeward rebuild --from bronze`, or `lakeward reset`";
+            let remedy = match expired_input(fold, pipeline).next() {
+                None => "put it back, or `lakeward rebuild --from bronze`, or `lakeward reset`",
+                Some(_) => "put it back, or `lakeward reset`; retention took records that a rebuild would need",
+            };
             Finding::bad(
                 "definition",
                 format!("it decides otherwise than the log (DEFINITION_CHANGED): {changes}"),

@@ -79,7 +79,7 @@ mod tests {
             event_times: None,
             offsets: Default::default(),
         };
-        LiveFile { path: "l/f.json".to_owned(), staged }
+        LiveFile { path: "l/f.json".to_owned(), staged, as_of: None }
     }
 
     async fn read(lake: &Lake, file: &LiveFile, piece: usize) -> Result<Vec<Bytes>, LakeError> {

@@ -9,8 +9,8 @@ use crate::ids::{EventTime, Version};
 use crate::late::LateMinutes;
 use crate::ledger::Counters;
 use crate::log::{
-    ENGINE_SEMANTICS, ENTRY_FORMAT, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile, Member,
-    OffsetSet, PartitionEntry, REPLAYED, Rebuilt, StagedFile, StateChange, StateRef, final_path,
+    ENGINE_SEMANTICS, ENTRY_FORMAT, EXPIRED, Entry, EntryKind, FIRST_WINDOWS, Fold, GoldItem, LayerChange, LiveFile,
+    Member, OffsetSet, PartitionEntry, REPLAYED, Rebuilt, StagedFile, StateChange, StateRef, final_path,
 };
 use crate::watermark;
 
@@ -89,6 +89,8 @@ pub struct Draft {
     pub kept: BTreeMap<String, Vec<LiveFile>>,
     /// Paths of live files that are taken out, by layer name (H1).
     pub removed: BTreeMap<String, Vec<String>>,
+    /// Paths of live files whose retention is over, by layer name (H1).
+    pub expired: BTreeMap<String, Vec<String>>,
     /// State objects written.
     pub state: Vec<StagedState>,
     /// Paths of state objects that a base among `state` replaces.
@@ -119,6 +121,7 @@ impl Draft {
             staged: BTreeMap::new(),
             kept: BTreeMap::new(),
             removed: BTreeMap::new(),
+            expired: BTreeMap::new(),
             state: Vec::new(),
             state_removed: Vec::new(),
             first_windows: BTreeMap::new(),
@@ -177,13 +180,16 @@ pub fn render(fold: &Fold, draft: &Draft, author: &Author) -> Entry {
     entry.partitions = carried(fold, draft, claim);
     entry.partitions.extend(enter(&draft.new_partitions, entry.g, claim));
     entry.gold = gold(draft, version, entry.g);
-    entry.layers = layers(draft, version, &author.attempt);
+    entry.layers = layers(draft, version, &author.attempt, furthest(fold, &entry));
     entry.state = state(draft, version);
     if !(fold.first_windows.is_empty() && draft.first_windows.is_empty()) {
         entry.requires.push(FIRST_WINDOWS.to_owned());
     }
     if !fold.replays.is_empty() || draft.barriers.values().any(|said| !said.replayed.is_empty()) {
         entry.requires.push(REPLAYED.to_owned());
+    }
+    if !fold.expired.is_empty() || draft.expired.values().any(|paths| !paths.is_empty()) {
+        entry.requires.push(EXPIRED.to_owned());
     }
     entry.rows_boundary = draft.rows_boundary.filter(|b| Some(*b) > fold.rows_boundary).or(fold.rows_boundary);
     entry.entries_from = draft.entries_from.max(fold.entries_from);
@@ -280,7 +286,13 @@ fn gold(draft: &Draft, version: Version, g: EventTime) -> Vec<GoldItem> {
     draft.closed.iter().map(item).collect()
 }
 
-fn layers(draft: &Draft, version: Version, attempt: &str) -> BTreeMap<String, LayerChange> {
+/// The furthest watermark that any partition has had; `None` before the first event time.
+fn furthest(fold: &Fold, entry: &Entry) -> Option<EventTime> {
+    let past = fold.past_incarnations.values().chain(fold.partitions.values()).map(|held| held.watermark);
+    past.chain(entry.partitions.values().map(|now| now.watermark)).max().filter(|time| *time > EventTime::MIN)
+}
+
+fn layers(draft: &Draft, version: Version, attempt: &str, as_of: Option<EventTime>) -> BTreeMap<String, LayerChange> {
     let mut n = 0;
     let mut changes: BTreeMap<String, LayerChange> = BTreeMap::new();
     for (layer, files) in draft.kept.iter().filter(|(_, files)| !files.is_empty()) {
@@ -289,10 +301,14 @@ fn layers(draft: &Draft, version: Version, attempt: &str) -> BTreeMap<String, La
     for (layer, paths) in draft.removed.iter().filter(|(_, paths)| !paths.is_empty()) {
         changes.entry(layer.clone()).or_default().removed.clone_from(paths);
     }
+    for (layer, paths) in draft.expired.iter().filter(|(_, paths)| !paths.is_empty()) {
+        changes.entry(layer.clone()).or_default().expired.clone_from(paths);
+    }
     for (layer, (folder, files)) in &draft.staged {
         let mut added = Vec::with_capacity(files.len());
         for staged in files {
-            added.push(LiveFile { path: final_path(folder, staged, version, n, attempt), staged: staged.clone() });
+            let path = final_path(folder, staged, version, n, attempt);
+            added.push(LiveFile { path, staged: staged.clone(), as_of });
             n += 1;
         }
         if !added.is_empty() {

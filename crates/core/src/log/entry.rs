@@ -27,8 +27,12 @@ pub const FIRST_WINDOWS: &str = "first_windows";
 /// the first such one on: to a reader that doesn't know it the ledger would be open.
 pub const REPLAYED: &str = "replayed";
 
+/// Retention has taken files out of this log's layers (`LayerChange::expired`). Carried by every entry from the first such
+/// one on: to a reader that doesn't know it rows would be missing.
+pub const EXPIRED: &str = "expired";
+
 /// Features that this program knows.
-const KNOWN: [&str; 2] = [FIRST_WINDOWS, REPLAYED];
+const KNOWN: [&str; 3] = [FIRST_WINDOWS, REPLAYED, EXPIRED];
 
 /// A file that writers closed and synced under staging (E2), before any version names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +62,10 @@ pub struct LiveFile {
     pub path: String,
     /// The staged file it is renamed from, with length, checksum, rows and ranges.
     pub staged: StagedFile,
+    /// The furthest watermark of any partition when the file came: retention goes by it. `None` before the first event
+    /// time, and in entries of programs that had no retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<EventTime>,
 }
 
 /// What one entry changes in a layer.
@@ -68,6 +76,16 @@ pub struct LayerChange {
     /// Final paths of files that are live no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
+    /// Final paths of files that are live no more because the layer's retention is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expired: Vec<String>,
+}
+
+impl LayerChange {
+    /// Paths of all files that it takes out.
+    pub fn taken_out(&self) -> impl Iterator<Item = &String> {
+        self.removed.iter().chain(&self.expired)
+    }
 }
 
 /// How an entry came out of the log before (L6). A log that is being rebuilt does not count until the one before has

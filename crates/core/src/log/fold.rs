@@ -12,7 +12,8 @@ use crate::ids::{EventTime, Version};
 use crate::late::LateMinutes;
 use crate::ledger::{Counters, Recent};
 use crate::log::{
-    CHECKPOINT_EVERY, Entry, EntryKind, LiveFile, LiveFiles, OffsetSet, PartitionEntry, Rebuilt, StateRef,
+    CHECKPOINT_EVERY, Entry, EntryKind, Expired, LiveFile, LiveFiles, OffsetSet, PartitionEntry, Rebuilt, StateRef,
+    version_of,
 };
 
 /// A partition as the head leaves it.
@@ -67,6 +68,12 @@ pub struct Fold {
     pub g: EventTime,
     /// Live files per layer.
     pub files: BTreeMap<String, LiveFiles>,
+    /// The furthest watermark of the first entry that had one: what came before is no older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<EventTime>,
+    /// What retention has taken, per layer of which it took something.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expired: BTreeMap<String, Expired>,
     /// State objects, in the order they were added.
     pub state: Vec<StateRef>,
     /// State objects that an entry took out, with that entry's version, until garbage collection has passed (H2).
@@ -131,6 +138,8 @@ impl Fold {
             past_incarnations: BTreeMap::new(),
             g: EventTime::MIN,
             files: BTreeMap::new(),
+            began_at: None,
+            expired: BTreeMap::new(),
             state: Vec::new(),
             state_removed: Vec::new(),
             reigns: BTreeMap::new(),
@@ -192,6 +201,17 @@ impl Fold {
         end.or_else(|| head.map(|p| p.start)).unwrap_or(0)
     }
 
+    /// The incarnation of a partition in the entry `version`.
+    #[must_use]
+    pub fn incarnation_at(&self, version: Version, partition: i32) -> Option<i32> {
+        // It changes with a claim only.
+        let ended = self.reigns.range(..=version).next_back().filter(|_| version < self.claim);
+        match ended {
+            Some((_, reign)) => reign.get(&partition).map(|(incarnation, _)| *incarnation),
+            None => self.partitions.get(&partition).map(|held| held.incarnation),
+        }
+    }
+
     fn take(&mut self, entry: &Entry, hash: String) -> Result<(), FoldError> {
         self.check_order(entry)?;
         for (&partition, new) in &entry.partitions {
@@ -208,6 +228,8 @@ impl Fold {
         }
         let sum = |of: fn(&Counters) -> u64| entry.partitions.values().map(|p| of(&p.counters)).sum();
         self.recent.add(sum(|c| c.records), sum(|c| c.quarantined));
+        let furthest = entry.partitions.values().map(|told| told.watermark).max();
+        self.began_at = self.began_at.or(furthest.filter(|time| *time > EventTime::MIN));
         self.g = entry.g;
         self.definition.clone_from(&entry.definition);
         self.semantics = entry.semantics;
@@ -315,9 +337,16 @@ impl Fold {
     }
 
     fn take_files(&mut self, entry: &Entry) -> Result<(), FoldError> {
+        let in_place = self.rolled.max(entry.rolled);
         for (layer, change) in &entry.layers {
+            for path in &change.expired {
+                if version_of(path) > in_place {
+                    return Err(damaged(entry, &format!("it lets {path} go, which may not be in place yet")));
+                }
+                self.expire(layer, path);
+            }
             let live = self.files.entry(layer.clone()).or_default();
-            for path in &change.removed {
+            for path in change.taken_out() {
                 if !live.remove(path) {
                     return Err(damaged(entry, &format!("it removes {path}, which is not live")));
                 }
@@ -329,6 +358,14 @@ impl Fold {
             }
         }
         Ok(())
+    }
+
+    /// Counts a file that retention takes, if it is live.
+    fn expire(&mut self, layer: &str, path: &str) {
+        let Some(file) = self.files.get(layer).and_then(|live| live.get(path)).cloned() else { return };
+        let mut expired = self.expired.remove(layer).unwrap_or_default();
+        expired.count(&file, |version, partition| self.incarnation_at(version, partition));
+        self.expired.insert(layer.to_owned(), expired);
     }
 
     /// A definition changes with a claim, and with it a KPI may begin, once (H4).
@@ -366,7 +403,7 @@ fn damaged(entry: &Entry, what: &str) -> FoldError {
 }
 
 /// Maps with keys that JSON can't name, as lists of pairs.
-mod pairs {
+pub(super) mod pairs {
     use std::collections::BTreeMap;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -6,17 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::ids::Version;
+use crate::ids::{EventTime, Version};
 use crate::log::{
-    Author, Draft, EntryKind, Fold, LogPaths, Member, PipelinePaths, StagedFile, StagedState, entries_boundary,
-    entry_hash, removable_staging, removable_state, removable_state_folders, render, render_first,
+    Author, BarrierFacts, Draft, EntryKind, Fold, LogPaths, Member, NewPartition, PipelinePaths, StagedFile,
+    StagedState, entries_boundary, entry_hash, expired_files, next_g, removable_staging, removable_state,
+    removable_state_folders, render, render_first, version_of,
 };
 
 /// A step of a log's life.
 #[derive(Clone, Debug)]
 enum Step {
-    /// An epoch with so many files and a delta; every third one with a base in place of all objects before.
-    Epoch { files: u8, base: bool },
+    /// An epoch with so many files and a delta; every third one with a base in place of all objects before. It takes out
+    /// files that came so many epochs before.
+    Epoch { files: u8, base: bool, retention: Option<u8> },
     /// An attempt that stages a file and a state object and dies.
     DeadAttempt,
     /// Another owner.
@@ -33,7 +35,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..3_u8, prop::bool::weighted(0.3)).prop_map(|(files, base)| Step::Epoch { files, base }),
+        4 => (0..3_u8, prop::bool::weighted(0.3), prop::option::of(0..4_u8))
+            .prop_map(|(files, base, retention)| Step::Epoch { files, base, retention }),
         1 => Just(Step::DeadAttempt),
         1 => Just(Step::Claim),
         2 => (0..4_u8).prop_map(|behind| Step::Roll { behind }),
@@ -51,6 +54,10 @@ struct World {
     entries: BTreeSet<Version>,
     /// Staging folders, with the files in them that are not in place yet.
     staging: BTreeMap<String, BTreeSet<String>>,
+    /// Files in their places.
+    visible: BTreeSet<String>,
+    /// Files that entries have let go, by entry.
+    expired: BTreeMap<Version, Vec<String>>,
     /// Folders of state, with their objects.
     state: BTreeMap<String, BTreeSet<String>>,
     own_done: BTreeSet<String>,
@@ -61,7 +68,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
+        let mut draft = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
+        draft.new_partitions.insert(0, NewPartition { incarnation: 0, topic_id: None, start: 0 });
         let entry = render_first("l", &draft, &author(Version(0), 0));
         let fold = Fold::first(&entry, entry_hash(&entry.to_bytes().unwrap())).unwrap();
         Self {
@@ -70,6 +78,8 @@ impl World {
             checkpoints: BTreeMap::new(),
             entries: BTreeSet::from([Version(0)]),
             staging: BTreeMap::new(),
+            visible: BTreeSet::new(),
+            expired: BTreeMap::new(),
             state: BTreeMap::new(),
             own_done: BTreeSet::new(),
             follower: None,
@@ -80,7 +90,7 @@ impl World {
 
     fn take(&mut self, step: &Step) {
         match step {
-            Step::Epoch { files, base } => self.epoch(*files, *base),
+            Step::Epoch { files, base, retention } => self.epoch(*files, *base, *retention),
             Step::DeadAttempt => drop(self.attempt(1)),
             Step::Claim => {
                 self.commit(&Draft::empty(EntryKind::Claim { takes: "all".to_owned() }));
@@ -108,7 +118,7 @@ impl World {
         (name, staged, StagedState { path, base_of: None, length: 1, checksum: "c".to_owned(), items: 1 })
     }
 
-    fn epoch(&mut self, files: u8, base: bool) {
+    fn epoch(&mut self, files: u8, base: bool, retention: Option<u8>) {
         let (name, staged, mut state) = self.attempt(files);
         let mut draft = Draft::empty(EntryKind::Epoch);
         draft.staged.insert("rows".to_owned(), ("rows".to_owned(), staged));
@@ -117,7 +127,20 @@ impl World {
             state.base_of = Some(self.fold.version);
         }
         draft.state.push(state);
+        // An epoch is a second of event time.
+        let watermark = Some(EventTime(self.fold.g.0.max(0) + 1_000_000));
+        draft.barriers.insert(0, BarrierFacts { watermark, ..BarrierFacts::default() });
+        if let Some(epochs) = retention {
+            let before = next_g(&self.fold, &draft.barriers).minus(i64::from(epochs) * 1_000_000);
+            let expired = expired_files(&self.fold, "rows", before, self.fold.rolled.min(self.follower), files.into());
+            for path in &expired {
+                let came = self.fold.files["rows"].get(path).unwrap().as_of.unwrap();
+                assert!(came <= before, "{path} came at {came:?}, and {before:?} is kept");
+            }
+            draft.expired.insert("rows".to_owned(), expired);
+        }
         self.commit(&draft);
+        self.expired.insert(self.fold.version, draft.expired.remove("rows").unwrap_or_default());
         self.own_done.insert(name);
     }
 
@@ -133,13 +156,19 @@ impl World {
             return;
         }
         let above = self.fold.rolled;
+        for (_, paths) in self.expired.range(above.map_or(Version(0), Version::next)..=to) {
+            for path in paths {
+                assert!(self.visible.remove(path), "{path} was not in place when it was let go");
+            }
+        }
         let files = self
             .fold
             .layer_files_above("rows", above)
-            .filter(|file| crate::log::version_of(&file.path).is_some_and(|version| version <= to));
+            .filter(|file| version_of(&file.path).is_some_and(|version| version <= to));
         for file in files {
             let found = self.staging.values_mut().any(|folder| folder.remove(&file.staged.staged));
             assert!(found, "{} is gone from staging before it was put in place", file.path);
+            self.visible.insert(file.path.clone());
         }
         self.fold.rolled = Some(to);
     }
@@ -173,6 +202,12 @@ impl World {
         for file in self.fold.layer_files_above("rows", self.fold.rolled) {
             assert!(staged.contains(&file.staged.staged), "{} is not in place and gone from staging", file.path);
         }
+        let live = self.fold.layer_files("rows").filter(|file| version_of(&file.path) <= self.fold.rolled);
+        let let_go = self.expired.iter().filter(|(version, _)| Some(**version) > self.fold.rolled);
+        let in_place = live.map(|file| &file.path).chain(let_go.flat_map(|(_, paths)| paths)).collect::<BTreeSet<_>>();
+        assert_eq!(self.visible.iter().collect::<BTreeSet<_>>(), in_place, "what is in sight");
+        let needed = self.expired.values().flatten().find(|path| version_of(path) > self.follower);
+        assert_eq!(needed, None, "the follower at {:?} needs that file", self.follower);
         let state: BTreeSet<_> = self.state.values().flatten().collect();
         let newest = self.checkpoints.values().rev().take(2);
         for fold in newest.chain([&self.fold]) {
@@ -237,7 +272,7 @@ proptest! {
         world.take(&Step::Roll { behind: 0 });
         world.take(&Step::Follow { behind: 0 });
         world.take(&Step::Checkpoint);
-        world.take(&Step::Epoch { files: 1, base: true });
+        world.take(&Step::Epoch { files: 1, base: true, retention: Some(0) });
         world.take(&Step::Checkpoint);
         world.take(&Step::Claim);
         world.take(&Step::Checkpoint);

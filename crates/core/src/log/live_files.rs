@@ -42,9 +42,14 @@ impl LiveFiles {
     /// Whether the path is live.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
+        self.get(path).is_some()
+    }
+
+    /// The file of that path, if it is live.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&LiveFile> {
         let version = added_by(path);
-        let files = self.blocks.get(&block_of(version)).and_then(|block| block.get(&version));
-        files.is_some_and(|files| files.contains_key(path))
+        self.blocks.get(&block_of(version))?.get(&version)?.get(path)
     }
 
     /// All files, in the order of the entries that added them.
@@ -149,7 +154,7 @@ mod tests {
             offsets: BTreeMap::new(),
         };
         let path = final_path("raw", &staged, Version(version), number, "00000000");
-        LiveFile { path, staged }
+        LiveFile { path, staged, as_of: None }
     }
 
     fn versions<'a>(files: impl Iterator<Item = &'a LiveFile>) -> Vec<u64> {

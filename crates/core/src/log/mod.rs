@@ -16,6 +16,7 @@ mod owner;
 mod paths;
 mod reset;
 mod resolve;
+mod retention;
 mod start;
 mod take_up;
 
@@ -30,6 +31,7 @@ pub use owner::*;
 pub use paths::*;
 pub use reset::*;
 pub use resolve::*;
+pub use retention::*;
 pub use start::*;
 pub use take_up::*;
 

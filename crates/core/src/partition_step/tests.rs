@@ -41,7 +41,13 @@ fn count(name: &str, key: Vec<usize>, size: i64, allowed_lateness: i64) -> Kpi {
 
 /// Fields `id` and `colour`, dedup on `id` within 20 s, out-of-orderness 5 s, two KPIs.
 fn pipeline() -> Pipeline {
-    let layer = |name: &str, holds| Layer { name: name.into(), path: name.into(), encoding: Encoding::RawJson, holds };
+    let layer = |name: &str, holds| Layer {
+        name: name.into(),
+        path: name.into(),
+        encoding: Encoding::RawJson,
+        holds,
+        retention: None,
+    };
     Pipeline {
         name: "p".into(),
         source: Source { topic: "t".into(), start: StartOffset::Earliest },
@@ -379,7 +385,7 @@ fn a_text_that_is_too_long_for_the_name_of_its_folder_is_quarantined_and_nothing
     let mut pipeline = pipeline();
     pipeline.kpis.clear();
     let (name, holds) = ("rows".to_owned(), Holds::Rows { partition_by: vec![1] });
-    pipeline.layers.push(Layer { path: name.clone(), name, encoding: Encoding::Parquet, holds });
+    pipeline.layers.push(Layer { path: name.clone(), name, encoding: Encoding::Parquet, holds, retention: None });
     let mut step = step_of(&pipeline, start());
     let long = [
         "x".repeat(200),

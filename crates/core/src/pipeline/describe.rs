@@ -85,6 +85,9 @@ impl Pipeline {
                 text,
                 &format!("  {}: {} in {}/, {}", layer.name, layer.holds.as_str(), layer.path, layer.encoding.as_str()),
             );
+            if let Some(span) = layer.retention {
+                line(text, &format!("    kept {} of event time", format_duration(span)));
+            }
             self.describe_layer(layer, text);
         }
     }

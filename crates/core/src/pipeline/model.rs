@@ -141,6 +141,8 @@ pub struct Layer {
     pub encoding: Encoding,
     /// What it holds.
     pub holds: Holds,
+    /// Files go that came when event time was further back than this many microseconds; `None` keeps all (H1).
+    pub retention: Option<i64>,
 }
 
 /// How a layer's files are written.

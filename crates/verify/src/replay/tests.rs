@@ -231,7 +231,7 @@ fn live(bytes: &[u8]) -> Live {
         event_times: None,
         offsets: BTreeMap::new(),
     };
-    Live { file: LiveFile { path: "f".to_owned(), staged }, version: Version(1) }
+    Live { file: LiveFile { path: "f".to_owned(), staged, as_of: None }, version: Version(1) }
 }
 
 fn strictness(field: &lakeward_core::pipeline::FieldDef) -> (String, crate::definition::Strictness) {

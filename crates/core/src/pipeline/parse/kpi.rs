@@ -88,9 +88,15 @@ fn read_kpi<'d>(section: &Section<'d>, name: &str, pipeline: &str, rows: &Scope,
     let index = all.kpis.len();
     let gold = read_gold(section, name, pipeline, index, &scope);
     let mart = read_mart(section, name, window, key.len(), &scope, &gold.columns);
+    let policy = read_policy(section);
+    let amend_for = read_amend_for(section, policy, key.len(), &gold.columns, &scope);
+    if gold.layer.retention.is_some_and(|retention| retention < amend_for)
+        && let Some(entry) = section.section("gold").and_then(|gold| gold.get("retention"))
+    {
+        entry.complain("rows of closed windows may still be revised then: it is at least amend_for");
+    }
     all.layers.push(gold.layer);
     all.folders.push(gold.sink);
-    let policy = read_policy(section);
     let mart = mart.map(|(mart, sink)| {
         all.tables.push(sink);
         mart
@@ -102,7 +108,6 @@ fn read_kpi<'d>(section: &Section<'d>, name: &str, pipeline: &str, rows: &Scope,
         all.tables.extend(late.table);
         LateTable { table }
     });
-    let amend_for = read_amend_for(section, policy, key.len(), &gold.columns, &scope);
     all.kpis.push(Kpi {
         name: name.to_owned(),
         window,

@@ -1,6 +1,6 @@
 //! `[kpi.gold]` and `[kpi.mart]`: where a KPI's answers go, and as which columns.
 
-use super::layers::{read_encoding, read_path};
+use super::layers::{read_encoding, read_path, read_retention};
 use super::rows_mart::read_table;
 use super::scope::{Scope, sql_text};
 use super::unique::{Names, Sink};
@@ -23,7 +23,7 @@ pub(super) fn read_gold<'d>(kpi: &Section<'d>, name: &str, pipeline: &str, index
     let section = kpi.section("gold");
     let mut columns = None;
     if let Some(section) = &section {
-        section.allow(&["path", "columns", "encoding"], &["partition_by", "retention", "keep", "hive"]);
+        section.allow(&["path", "columns", "encoding", "retention"], &["partition_by", "keep", "hive"]);
         if let Some(encoding) = section.get("encoding") {
             read_encoding(&encoding, Encoding::Parquet);
         }
@@ -33,6 +33,7 @@ pub(super) fn read_gold<'d>(kpi: &Section<'d>, name: &str, pipeline: &str, index
             columns
         });
     }
+    let retention = section.as_ref().and_then(read_retention);
     let place = section.or_else(|| Some(kpi.clone()));
     let default = format!("gold/{}_{name}", pipeline.replace('-', "_"));
     let sink = match kpi.get("gold") {
@@ -44,6 +45,7 @@ pub(super) fn read_gold<'d>(kpi: &Section<'d>, name: &str, pipeline: &str, index
         path: sink.target.clone(),
         encoding: Encoding::Parquet,
         holds: Holds::FinalWindows { kpi: index },
+        retention,
     };
     Gold { layer, sink, columns: columns.unwrap_or_else(|| plain_columns(scope, str::to_owned)) }
 }

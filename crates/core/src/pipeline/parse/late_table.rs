@@ -1,6 +1,6 @@
 //! `kpi.late`, `kpi.amend_for` and `[kpi.late_table]`: what becomes of rows that come too late for a KPI (T5).
 
-use super::layers::{read_encoding, read_path};
+use super::layers::{read_encoding, read_path, read_retention};
 use super::rows_mart::read_table;
 use super::scope::Scope;
 use super::unique::Sink;
@@ -70,7 +70,7 @@ pub(super) fn read_late_table<'d>(
     let section = kpi.section("late_table");
     if let Some(section) = &section {
         section
-            .allow(&["path", "encoding", "table", "mart"], &["columns", "keep", "retention", "partition_by", "hive"]);
+            .allow(&["path", "encoding", "retention", "table", "mart"], &["columns", "keep", "partition_by", "hive"]);
         if let Some(encoding) = section.get("encoding") {
             read_encoding(&encoding, Encoding::Parquet);
         }
@@ -94,6 +94,7 @@ pub(super) fn read_late_table<'d>(
         path: folder.target.clone(),
         encoding: Encoding::Parquet,
         holds: Holds::LateRows { kpi: index },
+        retention: section.as_ref().and_then(read_retention),
     };
     Some(Late { layer, folder, table: read_mart_table(kpi, section.as_ref(), &late, name) })
 }

@@ -8,7 +8,7 @@ use crate::pipeline::names::check_path;
 use crate::pipeline::{Encoding, Holds, Layer};
 use crate::types::{Column, DataType};
 
-const LATER: [&str; 5] = ["retention", "keep", "compression", "columns", "hive"];
+const LATER: [&str; 4] = ["keep", "compression", "columns", "hive"];
 
 /// What a section of a layer may say, and what holds where it is silent.
 struct Kind {
@@ -17,10 +17,11 @@ struct Kind {
     encoding: Encoding,
 }
 
-const BRONZE: Kind = Kind { name: "bronze", keys: &["path", "encoding"], encoding: Encoding::RawJson };
-const SILVER: Kind = Kind { name: "silver", keys: &["path", "encoding", "partition_by"], encoding: Encoding::Parquet };
+const BRONZE: Kind = Kind { name: "bronze", keys: &["path", "encoding", "retention"], encoding: Encoding::RawJson };
+const SILVER: Kind =
+    Kind { name: "silver", keys: &["path", "encoding", "retention", "partition_by"], encoding: Encoding::Parquet };
 const QUARANTINE: Kind =
-    Kind { name: "quarantine", keys: &["path", "encoding", "max_percent"], encoding: Encoding::RawJson };
+    Kind { name: "quarantine", keys: &["path", "encoding", "retention", "max_percent"], encoding: Encoding::RawJson };
 
 /// Reads the layers but Gold. Bronze and Silver exist where they are declared; Quarantine always does.
 pub(super) fn read_layers<'d>(root: &Section<'d>, pipeline: &str, rows: &Scope) -> (Vec<Layer>, Vec<Sink<'d>>) {
@@ -62,9 +63,16 @@ fn read_layer<'d>(section: Option<Section<'d>>, kind: Kind, folder: &str, holds:
             read_encoding(&encoding, kind.encoding);
         }
     }
+    let retention = section.as_ref().and_then(read_retention);
     let sink = read_path(section, kind.name, folder);
-    let layer = Layer { name: kind.name.to_owned(), path: sink.target.clone(), encoding: kind.encoding, holds };
+    let (name, path) = (kind.name.to_owned(), sink.target.clone());
+    let layer = Layer { name, path, encoding: kind.encoding, holds, retention };
     (layer, sink)
+}
+
+/// How long the layer keeps its files; `None`: for ever.
+pub(super) fn read_retention(section: &Section<'_>) -> Option<i64> {
+    section.get("retention")?.positive_duration()
 }
 
 /// The folder that the section names, or the default.
