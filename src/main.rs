@@ -12,6 +12,7 @@ mod feed;
 mod flow;
 mod host;
 mod http;
+mod last_verify;
 mod layers;
 mod observe;
 mod rebuild;

@@ -332,6 +332,18 @@ fn a_running_service_explains_itself_and_its_topology_is_its_actors() {
     assert!(trust["minutes"].as_array().unwrap().iter().all(|minute| minute["closed"] == true), "{trust}");
     let listed: u64 = trust["quarantine"]["by_reason"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
     assert_eq!(Some(listed), trust["quarantine"]["records"].as_u64());
+    let files = ["--config", "lakeward-demo/lakeward.toml", "verify", "lakeward-demo/pipeline.toml", "--json"];
+    let verified = lakeward(dir.path(), &files);
+    assert_eq!(code(&verified), 0, "{}\n{}", out(&verified), err(&verified));
+    let verified: Value = serde_json::from_str(&out(&verified)).unwrap();
+    let mut told = get(&url, "/api/v1/trust")["verify"].clone();
+    while told["version"] != verified["version"] {
+        assert!(began.elapsed().as_secs() < 90, "{told}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        told = get(&url, "/api/v1/trust")["verify"].clone();
+    }
+    assert_eq!((&told["at"], &told["broken"]), (&verified["at"], &Value::from(0)), "{told}");
+    assert!(told["holds"].as_u64().unwrap() > 10 && told["invariants"].as_array().unwrap().len() == 23, "{told}");
 
     let explained = lakeward(dir.path(), &["explain", "watermark", "--url", &url]);
     assert!(code(&explained) == 0 && out(&explained).contains("partition"), "{}{}", out(&explained), err(&explained));
