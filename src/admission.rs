@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lakeward_actors::owner::Entering;
+use lakeward_connect::kafka::Admin;
 use lakeward_connect::lake::{Lake, LakeError};
 use lakeward_connect::log_store::LogStore;
 use lakeward_connect::mart::{Fences, MartError, REPLAYED_FENCE, late_fence};
@@ -12,7 +13,6 @@ use lakeward_core::log::{
     first_windows, kpi_is_whole, rows_are_whole,
 };
 use lakeward_core::pipeline::{Change, Holds, Layer, Pipeline, StartOffset};
-
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -34,6 +34,122 @@ fn check_whole(fold: &Fold, pipeline: &Pipeline, fences: &Fences) -> Result<(), 
         kpi_is_whole(fold, pipeline, number, true, applied(&late_fence(&kpi.name)))?;
     }
     Ok(())
+}
+
+/// What a start makes of a pipeline file, held against the log (H4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Judgement {
+    /// There is no entry yet.
+    First,
+    /// It decides as the newest entry's definition does.
+    Unchanged,
+    /// It only adds, or refuses less: the next run takes it up.
+    TakenUp {
+        /// The KPIs that are new.
+        kpis: Vec<String>,
+        /// What differs.
+        changes: Vec<String>,
+    },
+    /// It decides rows otherwise (`DEFINITION_CHANGED`).
+    Refused {
+        /// What differs.
+        changes: Vec<String>,
+    },
+}
+
+/// The ways out of `DEFINITION_CHANGED`.
+#[must_use]
+pub fn ways(fold: Option<&Fold>, pipeline: &Pipeline) -> String {
+    let anew = match fold.and_then(|fold| expired_input(fold, pipeline).next()) {
+        None => ", or decide everything anew with `lakeward rebuild --from bronze`",
+        Some(_) => " (retention took records, so nothing can be rebuilt)",
+    };
+    format!(
+        "Put the old definition back{anew}, or give the changed pipeline another name and other paths and tables, or start over \
+         with `lakeward reset`. What can be taken up is new (KPIs, fields without \"!\", tables in the mart), or refuses less \
+         (a \"!\" or a quarantining check that goes, `round`, a larger max_future_skew)."
+    )
+}
+
+/// Holds `pipeline` against the definition of the newest entry.
+pub async fn judge(lake: &Lake, pipeline: &Pipeline, fold: Option<&Fold>) -> Judgement {
+    let Some(fold) = fold else { return Judgement::First };
+    if fold.definition == pipeline.definition_hash() {
+        return Judgement::Unchanged;
+    }
+    let old = definition(lake, &pipeline.name, &fold.definition).await.ok().flatten();
+    let Some(old) = old else {
+        return Judgement::Refused { changes: vec![format!("the definition {} is not readable", fold.definition)] };
+    };
+    let new = pipeline.definition();
+    let changes = Pipeline::differences(&old, &new);
+    match Pipeline::change(&old, &new) {
+        Change::None => Judgement::Unchanged,
+        Change::Additive { kpis } => Judgement::TakenUp { kpis, changes },
+        Change::Rebuild => Judgement::Refused { changes },
+    }
+}
+
+/// Before a layer's first file: refuses folders that hold somebody else's visible files, and such as files staged below
+/// `staging` can't be renamed into (H4). All layers begin with version 0 (`first`), later those of KPIs that are taken up.
+pub async fn check_layers(
+    lake: &Lake,
+    pipeline: &Pipeline,
+    staging: &str,
+    first: bool,
+    new: &[String],
+) -> Result<(), Exit> {
+    let store = |e: LakeError| Exit::unreachable(e.to_string());
+    let kpi = |layer: &Layer| match &layer.holds {
+        Holds::FinalWindows { kpi } | Holds::LateRows { kpi } => pipeline.kpis.get(*kpi).map(|k| &k.name),
+        _ => None,
+    };
+    let begins = |layer: &&Layer| first || kpi(layer).is_some_and(|name| new.contains(name));
+    for layer in pipeline.layers.iter().filter(begins) {
+        let files = lake.list_recursive(&layer.path).await.map_err(store)?;
+        if let Some(file) = files.iter().find(|f| !f.is_dir) {
+            let message = format!(
+                "the folder {} of layer {} holds files that no log of pipeline {} knows, such as {}; move them \
+                 away, or give the layer another path",
+                layer.path, layer.name, pipeline.name, file.name
+            );
+            return Err(Exit::refused("LAYER_NOT_EMPTY", message));
+        }
+        if !lake.same_file_system(staging, &layer.path).await.map_err(store)? {
+            let message = format!(
+                "the folder {} of layer {} is on another file system than {staging}, so a file can't be renamed into \
+                 sight at once; keep both on one",
+                layer.path, layer.name,
+            );
+            return Err(Exit::refused("STORE", message));
+        }
+    }
+    Ok(())
+}
+
+/// What Kafka says of the topic, and where partitions begin that the log doesn't know. `given`: an id to use where
+/// Kafka tells none.
+pub async fn topic_facts(
+    admin: Arc<Admin>,
+    topic: String,
+    start: StartOffset,
+    given: Option<String>,
+) -> anyhow::Result<TopicFacts> {
+    let facts = tokio::task::spawn_blocking(move || -> anyhow::Result<TopicFacts> {
+        let facts = admin.topic(&topic)?;
+        let mut offsets = BTreeMap::new();
+        for &partition in &facts.partitions {
+            offsets.insert(partition, admin.watermarks(&topic, partition)?);
+        }
+        let starts = match start {
+            StartOffset::Earliest => offsets.iter().map(|(&p, &(low, _))| (p, low)).collect(),
+            StartOffset::Latest => offsets.iter().map(|(&p, &(_, high))| (p, high)).collect(),
+            StartOffset::Timestamp(ms) => admin.offsets_at(&topic, ms)?,
+        };
+        Ok(TopicFacts { id: facts.id.or(given), offsets, starts, shown: Shown::new() })
+    });
+    facts.await?
 }
 
 impl Runner {
@@ -77,7 +193,8 @@ impl Runner {
         if let Some(fold) = fold.filter(|fold| self.has_too_many_refused(fold)) {
             return Err(self.too_many_refused(fold));
         }
-        self.check_layers(log, fold, new_kpis).await?;
+        let staging = log.paths().staging_root();
+        check_layers(&self.lake, &self.plan.pipeline, &staging, fold.is_none(), new_kpis).await?;
         // Once it runs, a broken mart stops nothing (O3).
         let shown = if again { Shown::new() } else { self.check_mart(log, fold).await? };
         self.entering(fold, new_kpis, shown).await
@@ -101,63 +218,20 @@ impl Runner {
         Exit::refused("TOO_MANY_REFUSED", message)
     }
 
-    /// Before a layer's first file: refuses folders that hold somebody else's visible files, and such as staged files
-    /// can't be renamed into (H4). All layers begin with version 0, later those of KPIs that are taken up.
-    async fn check_layers(&self, log: &LogStore, fold: Option<&Fold>, new: &[String]) -> Result<(), Exit> {
-        let store = |e: LakeError| Exit::unreachable(e.to_string());
-        let kpi = |layer: &Layer| match &layer.holds {
-            Holds::FinalWindows { kpi } | Holds::LateRows { kpi } => self.plan.pipeline.kpis.get(*kpi).map(|k| &k.name),
-            _ => None,
-        };
-        let begins = |layer: &&Layer| fold.is_none() || kpi(layer).is_some_and(|name| new.contains(name));
-        for layer in self.plan.pipeline.layers.iter().filter(begins) {
-            let files = self.lake.list_recursive(&layer.path).await.map_err(store)?;
-            if let Some(file) = files.iter().find(|f| !f.is_dir) {
-                let message = format!(
-                    "the folder {} of layer {} holds files that no log of pipeline {} knows, such as {}; move them \
-                     away, or give the layer another path",
-                    layer.path, layer.name, self.plan.pipeline.name, file.name
-                );
-                return Err(Exit::refused("LAYER_NOT_EMPTY", message));
-            }
-            if !self.lake.same_file_system(&log.paths().staging_root(), &layer.path).await.map_err(store)? {
-                let message = format!(
-                    "the folder {} of layer {} is on another file system than {}, so a file can't be renamed into \
-                     sight at once; keep both on one",
-                    layer.path,
-                    layer.name,
-                    log.paths().staging_root()
-                );
-                return Err(Exit::refused("STORE", message));
-            }
-        }
-        Ok(())
-    }
-
     /// The KPIs that the log takes up with a definition that only adds to its own; any other one is refused (H4).
     pub(crate) async fn check_definition(&self, fold: Option<&Fold>) -> Result<Vec<String>, Exit> {
-        let Some(fold) = fold.filter(|f| f.definition != self.plan.definition) else { return Ok(Vec::new()) };
-        let old = definition(&self.lake, &self.plan.pipeline.name, &fold.definition).await.ok().flatten();
-        let new = self.plan.pipeline.definition();
-        let changes = match old.as_ref().map(|old| (old, Pipeline::change(old, &new))) {
-            Some((_, Change::None)) => return Ok(Vec::new()),
-            Some((_, Change::Additive { kpis })) => return Ok(kpis),
-            Some((old, Change::Rebuild)) => Pipeline::differences(old, &new),
-            None => vec![format!("the definition {} is not readable", fold.definition)],
-        };
-        let anew = match expired_input(fold, &self.plan.pipeline).next() {
-            None => ", or decide everything anew with `lakeward rebuild --from bronze`",
-            Some(_) => " (retention took records, so nothing can be rebuilt)",
-        };
-        let message = format!(
-            "the pipeline's definition decides rows otherwise than the log so far:\n  {}\nPut the old definition \
-             back{anew}, or give the changed pipeline another \
-             name and other paths and tables, or start over with `lakeward reset`. What can be taken up is new (KPIs, \
-             fields without \"!\", tables in the mart), or refuses less (a \"!\" or a quarantining check that goes, \
-             `round`, a larger max_future_skew).",
-            changes.join("\n  ")
-        );
-        Err(Exit::refused("DEFINITION_CHANGED", message))
+        match judge(&self.lake, &self.plan.pipeline, fold).await {
+            Judgement::First | Judgement::Unchanged => Ok(Vec::new()),
+            Judgement::TakenUp { kpis, .. } => Ok(kpis),
+            Judgement::Refused { changes } => {
+                let message = format!(
+                    "the pipeline's definition decides rows otherwise than the log so far:\n  {}\n{}",
+                    changes.join("\n  "),
+                    ways(fold, &self.plan.pipeline)
+                );
+                Err(Exit::refused("DEFINITION_CHANGED", message))
+            }
+        }
     }
 
     /// What comes into the log with the claim: partitions, as the topic compares with the log, and new KPIs.
@@ -183,21 +257,6 @@ impl Runner {
 
     pub(crate) async fn topic_facts(&self) -> anyhow::Result<TopicFacts> {
         let (admin, topic) = (Arc::clone(&self.plan.admin), self.plan.topic.clone());
-        let start = self.plan.pipeline.source.start;
-        let given = self.topic_id.clone();
-        let facts = tokio::task::spawn_blocking(move || -> anyhow::Result<TopicFacts> {
-            let facts = admin.topic(&topic)?;
-            let mut offsets = BTreeMap::new();
-            for &partition in &facts.partitions {
-                offsets.insert(partition, admin.watermarks(&topic, partition)?);
-            }
-            let starts = match start {
-                StartOffset::Earliest => offsets.iter().map(|(&p, &(low, _))| (p, low)).collect(),
-                StartOffset::Latest => offsets.iter().map(|(&p, &(_, high))| (p, high)).collect(),
-                StartOffset::Timestamp(ms) => admin.offsets_at(&topic, ms)?,
-            };
-            Ok(TopicFacts { id: facts.id.or(given), offsets, starts, shown: Shown::new() })
-        });
-        facts.await?
+        topic_facts(admin, topic, self.plan.pipeline.source.start, self.topic_id.clone()).await
     }
 }

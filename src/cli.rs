@@ -33,6 +33,16 @@ pub enum Command {
         /// Built-in name or file
         pipeline: String,
     },
+    /// What a run of a pipeline file would be here, and what it would change; exit code 1 if it would be refused
+    Plan {
+        /// Built-in name or file
+        pipeline: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// A draft of a pipeline file from the records of a topic
+    Init(InitArgs),
     /// Whether everything that a run needs is there, and what to do where it isn't; exit code 1 if something is bad
     Doctor {
         /// Built-in name or file
@@ -100,6 +110,26 @@ pub enum Command {
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
     },
+}
+
+/// Arguments of `init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// The topic whose newest records are looked at; it is only read, without a group
+    #[arg(long, value_name = "TOPIC")]
+    pub from_topic: String,
+    /// The file to write; it must not exist. The pipeline's name with .toml by default
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The pipeline's name; made from the topic's by default
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Records to look at, over all partitions
+    #[arg(short, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub n: u32,
+    /// What was found and guessed as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to explain.

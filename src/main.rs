@@ -12,6 +12,7 @@ mod feed;
 mod flow;
 mod host;
 mod http;
+mod last_verify;
 mod layers;
 mod observe;
 mod rebuild;
@@ -68,6 +69,8 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
     actix::System::new().block_on(async {
         match command {
             Command::Run(args) => commands::run::run(config, args).await,
+            Command::Plan { pipeline, json } => commands::plan::plan(&config, &pipeline, json).await,
+            Command::Init(args) => commands::init::init(&config, &args).await,
             Command::Doctor { pipeline, json } => commands::doctor::doctor(&config, &pipeline, json).await,
             Command::Ledger { pipeline, files, json } => {
                 commands::ledger::ledger(&config, &pipeline, files, json).await

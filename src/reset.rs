@@ -240,9 +240,10 @@ impl Reset {
         self.lake.delete_dir(&root).await.map(drop).map_err(|e| lake_trouble(&e))
     }
 
-    /// State, and all entries but the last one.
+    /// State, what was said of it, and all entries but the last one.
     async fn clear_log(&self, log: &LogStore, fold: &Fold) -> Result<(), LakeError> {
         self.lake.delete_dir(&log.paths().state_root()).await?;
+        self.lake.delete(&log.paths().verified()).await?;
         let root = log.paths().entries_root();
         let last = log.paths().entry(fold.version);
         let entries = self.lake.list_recursive(&root).await?;

@@ -1,8 +1,9 @@
 //! Why the numbers can be believed, for people: ledger, late rows, quarantine, entries and followers.
 //!
-//! All of it is what the log's state says; of the lake's files only the newest of Quarantine are read, for samples.
+//! Almost all of it is what the log's state says; of the lake's files the newest of Quarantine are read, for samples, and
+//! what the last verification has left.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lakeward_core::ledger::Counters;
 use lakeward_core::log::Fold;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::commands::{ledger, quarantine};
 use crate::exit::Exit;
 use crate::flow::{Flow, time};
+use crate::last_verify;
 
 /// A minute, in microseconds.
 const MINUTE: i64 = 60_000_000;
@@ -21,11 +23,16 @@ const ENTRIES: usize = 30;
 /// How long the lake may take for samples.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Samples of Quarantine, as long as it has not grown.
+/// How often the lake is asked for a newer verification while somebody looks.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What was read from the lake: samples of Quarantine, good as long as it has not grown, and the last verification.
 #[derive(Debug, Default)]
 pub struct Sampled {
     of: Option<u64>,
     samples: Value,
+    looked: Option<Instant>,
+    verified: Value,
 }
 
 /// The whole of `/api/v1/trust`.
@@ -47,8 +54,23 @@ pub async fn picture(flow: &Flow, sampled: &mut Sampled) -> Value {
             "records": total.quarantined, "by_reason": total.by_reason, "filtered_by_check": total.filtered_by_check,
             "samples": samples(flow, &fold, total.quarantined, sampled).await,
         },
-        "entries": entries(flow), "followers": followers(flow), "verify": null,
+        "entries": entries(flow), "followers": followers(flow), "verify": verified(flow, &fold, sampled).await,
     })
+}
+
+/// What the last verification said; null if there was none.
+async fn verified(flow: &Flow, fold: &Fold, sampled: &mut Sampled) -> Value {
+    let now = flow.clock.steady();
+    if sampled.looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_AGAIN) {
+        sampled.looked = Some(now);
+        let asked = last_verify::read(&flow.lake, &flow.pipeline.name, &fold.log_id);
+        sampled.verified = match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(last)) => last.map_or(Value::Null, |last| last.told()),
+            Ok(Err(error)) => json!({ "error": error }),
+            Err(_) => json!({ "error": format!("the lake has not given it within {} s", PATIENCE.as_secs()) }),
+        };
+    }
+    sampled.verified.clone()
 }
 
 fn total(fold: &Fold) -> Counters {
@@ -81,7 +103,7 @@ fn minutes(flow: &Flow) -> Vec<Value> {
             let c = &account.counters;
             all.push(json!({
                 "minute": time(minute), "partition": partition, "from": account.offsets.from, "to": account.offsets.to,
-                "read": c.records, "kept": c.kept, "filtered": c.filtered, "duplicate": c.duplicate,
+                "read": c.records, "replayed": c.replayed, "kept": c.kept, "filtered": c.filtered, "duplicate": c.duplicate,
                 "quarantined": c.quarantined, "tombstones": c.tombstones, "late": c.late.values().sum::<u64>(),
                 "balance": c.balance(), "closed": c.is_balanced() && c.is_explained(), "running": minute >= now,
             }));
@@ -103,7 +125,7 @@ async fn samples(flow: &Flow, fold: &Fold, quarantined: u64, sampled: &mut Sampl
         let asked = tokio::time::timeout(PATIENCE, quarantine::samples(&flow.lake, &flow.pipeline, fold)).await;
         let slow = || Exit::unreachable(format!("the lake has not given the samples within {} s", PATIENCE.as_secs()));
         match asked.unwrap_or_else(|_| Err(slow())) {
-            Ok(samples) => *sampled = Sampled { of: Some(quarantined), samples: Value::Array(samples) },
+            Ok(samples) => (sampled.of, sampled.samples) = (Some(quarantined), Value::Array(samples)),
             Err(exit) => return json!({ "error": exit.message }),
         }
     }

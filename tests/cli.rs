@@ -332,6 +332,28 @@ fn a_running_service_explains_itself_and_its_topology_is_its_actors() {
     assert!(trust["minutes"].as_array().unwrap().iter().all(|minute| minute["closed"] == true), "{trust}");
     let listed: u64 = trust["quarantine"]["by_reason"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
     assert_eq!(Some(listed), trust["quarantine"]["records"].as_u64());
+    let files = ["--config", "lakeward-demo/lakeward.toml", "verify", "lakeward-demo/pipeline.toml", "--json"];
+    let verified = lakeward(dir.path(), &files);
+    assert_eq!(code(&verified), 0, "{}\n{}", out(&verified), err(&verified));
+    let verified: Value = serde_json::from_str(&out(&verified)).unwrap();
+    let mut told = get(&url, "/api/v1/trust")["verify"].clone();
+    while told["version"] != verified["version"] {
+        assert!(began.elapsed().as_secs() < 90, "{told}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        told = get(&url, "/api/v1/trust")["verify"].clone();
+    }
+    assert_eq!((&told["at"], &told["broken"]), (&verified["at"], &Value::from(0)), "{told}");
+    assert!(told["holds"].as_u64().unwrap() > 10 && told["invariants"].as_array().unwrap().len() == 23, "{told}");
+
+    let with = |args: &[&str]| lakeward(dir.path(), &[&["--config", "lakeward-demo/lakeward.toml"], args].concat());
+    let plan = with(&["plan", "lakeward-demo/pipeline.toml", "--json"]);
+    let planned: Value = serde_json::from_str(&out(&plan)).unwrap();
+    assert_eq!((code(&plan), &planned["change"]["state"]), (0, &Value::from("unchanged")), "{}", out(&plan));
+    let topic = planned["topic"].as_str().unwrap();
+    let draft = with(&["init", "--from-topic", topic, "--name", "draft"]);
+    assert!(code(&draft) == 0 && out(&draft).contains("draft.toml"), "{}{}", out(&draft), err(&draft));
+    let plan = with(&["plan", "draft.toml"]);
+    assert!(code(&plan) == 0 && out(&plan).contains("nothing is there yet"), "{}{}", out(&plan), err(&plan));
 
     let explained = lakeward(dir.path(), &["explain", "watermark", "--url", &url]);
     assert!(code(&explained) == 0 && out(&explained).contains("partition"), "{}{}", out(&explained), err(&explained));
@@ -342,6 +364,21 @@ fn a_running_service_explains_itself_and_its_topology_is_its_actors() {
     assert!(out(&top).starts_with("lakeward top") && !out(&top).contains('\u{1b}'), "{}", out(&top));
     let unknown = lakeward(dir.path(), &["explain", "lag", "nothing-of-that-name", "--url", &url]);
     assert!(code(&unknown) == 1 && err(&unknown).contains("it runs"), "{}", err(&unknown));
+}
+
+#[test]
+fn a_plan_without_any_server_says_what_would_run_and_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        format!("[kafka]\nbrokers = \"127.0.0.1:1\"\n[lake]\nurl = \"file://{}/lake\"\n", dir.path().display());
+    std::fs::write(dir.path().join("lakeward.toml"), config).unwrap();
+    let plan = lakeward(dir.path(), &["plan", &built_in()]);
+    assert_eq!(code(&plan), 0, "{}{}", out(&plan), err(&plan));
+    for expected in ["partitions not known", "layer_writer", "gold/", "nothing is there yet", "mart: none", "state_cap"]
+    {
+        assert!(out(&plan).contains(expected), "{expected}: {}", out(&plan));
+    }
+    assert!(!dir.path().join("lake").exists());
 }
 
 #[test]

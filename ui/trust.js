@@ -12,6 +12,21 @@ const number = (title) => ({ title, number: true });
 
 const mark = (closed) => element("span", { class: closed ? "good mark-closed" : "bad mark-open" }, closed ? "✓ closed" : "✗ OPEN");
 
+const TONES = { holds: "good", broken: "bad" };
+
+const times = (n, what) => `${format.number(n)} ${what}`;
+
+const since = (n) => (n > 0 ? `, ${entries(n)} ago` : "");
+
+/** Figure, note and tone of the last verification; if there was one. */
+function verdictOf({ verify, ledger, pipeline }) {
+  if (!ledger) return [format.NONE, ""];
+  if (!verify) return ["never verified", `lakeward verify ${pipeline}`];
+  if (verify.error) return ["not readable", verify.error, "bad"];
+  const when = `${format.time(verify.at)}, at version ${format.number(verify.version)}`;
+  return verify.broken ? [`✗ ${times(verify.broken, "BROKEN")}`, when, "bad"] : ["✓ nothing broken", when, "good"];
+}
+
 class Trust extends LivePage {
   constructor(root, context) {
     super("trust", root, context);
@@ -33,11 +48,14 @@ class Trust extends LivePage {
     this.entries = scroll("Entries");
     this.followers = scroll("Followers");
     this.sampled = card("Newest refused records", this.samples);
+    this.verified = element("div");
+    this.verify = card("Last verify", this.verified);
     this.root.replaceChildren(
       element("h1", {}, "Trust"),
       this.open,
       element("section", { class: "tiles", "aria-label": "Figures" }, this.tiles.map((tile) => tile.node)),
       this.ledger.node,
+      this.verify.node,
       element("div", { class: "pair" }, this.quarantine.node,
         element("div", { class: "stack" }, card("Late rows", this.late).node, card("Followers of the log", this.followers).node)),
       this.byMinute.node,
@@ -56,10 +74,11 @@ class Trust extends LivePage {
     kept.show(format.number(total?.kept), total?.records ? format.percent(total.kept / total.records, 2) : "");
     refused.show(format.number(quarantine?.records), total?.records ? format.percent(quarantine.records / total.records, 2) : "");
     late.show(format.number(Object.values(data.late).reduce((sum, n) => sum + n, 0)), "too late for their window");
-    verify.show(data.verify?.result ?? "never run here", data.verify ? format.time(data.verify.at) : `lakeward verify ${data.pipeline}`);
+    verify.show(...verdictOf(data));
     this.open.hidden = !ledger || ledger.closed;
     setText(this.open, ledger ? `The ledger is open: ${ledger.open.join("; ")}` : "");
     this.showLedger(ledger, data);
+    this.showVerify(data);
     this.showMinutes(data.minutes);
     this.showLate(data.late);
     this.showQuarantine(quarantine);
@@ -74,22 +93,43 @@ class Trust extends LivePage {
     }
     const waiting = new Map(data.uncommitted.map((p) => [p.partition, p.records]));
     this.partitions.replaceChildren(table(
-      [number("Partition"), { title: "Offsets" }, number("Read"), number("Kept"), number("Filtered"), number("Duplicate"), number("Quarantined"), number("Tombstones"), number("Not committed"), { title: "Balance" }],
+      [number("Partition"), { title: "Offsets" }, number("Read"), number("Replayed"), number("Kept"), number("Filtered"), number("Duplicate"), number("Quarantined"), number("Tombstones"), number("Not committed"), { title: "Balance" }],
       ledger.partitions.map((p) => [format.number(p.partition), `${format.number(p.from)} – ${format.number(p.to)}`,
-        ...["records", "kept", "filtered", "duplicate", "quarantined", "tombstones"].map((name) => format.number(p.counters[name])),
+        ...["records", "replayed", "kept", "filtered", "duplicate", "quarantined", "tombstones"].map((name) => format.number(p.counters[name] ?? 0)),
         format.number(waiting.get(p.partition) ?? 0), mark(p.balance === 0)])));
     this.layers.replaceChildren(table([{ title: "Layer" }, number("Files"), number("Rows"), number("Expired"), number("Rows due"), { title: "" }],
       ledger.layers.map((l) => [l.layer, format.number(l.files), format.number(l.rows), format.number(l.expired), format.number(l.due),
         format.isNone(l.due) ? "" : mark(l.due === l.rows + l.expired)])));
   }
 
+  showVerify({ verify, version, ledger, pipeline }) {
+    const key = JSON.stringify([verify, version, format.isUtc()]);
+    if (key === this.shownVerify) return;
+    this.shownVerify = key;
+    setText(this.verify.note, verify && !verify.error ? `${format.time(verify.at)}, against entry ${format.number(verify.version)}${since(version - verify.version)}` : "");
+    if (verify?.error) return this.verified.replaceChildren(faultState({ code: "LAKE", message: verify.error }));
+    if (!verify || !ledger) return this.verified.replaceChildren(emptyState("Never verified", `lakeward verify ${pipeline} works everything out anew and holds it against lake, mart and Kafka.`));
+    const broken = verify.invariants.filter((one) => one.verdict === "broken");
+    const all = scroll("Invariants");
+    all.append(table([{ title: "" }, { title: "Invariant" }, { title: "Verdict" }, { title: "Compared, or why not" }],
+      verify.invariants.map((one) => [one.invariant, one.title, element("span", { class: TONES[one.verdict] ?? "muted" }, one.verdict),
+        one.why ?? Object.entries(one.compared ?? {}).map(([what, n]) => times(n, what)).join(", ")])));
+    this.verified.replaceChildren(
+      element("p", {}, element("strong", { class: verify.broken ? "bad" : "good" }, `${times(verify.holds, "hold")}, ${times(verify.broken, "broken")}, ${times(verify.not_checkable, "not checkable")}`),
+        `${verify.deep ? "; every value was compared" : ""}; ${verify.quiet ? "nobody worked on the pipeline" : "while it ran, or not cleanly ended"}`),
+      ...broken.map((one) => element("article", { class: "sample" },
+        element("div", {}, element("strong", { class: "bad" }, `${one.invariant} ${one.title}`), `: ${times(one.broken, "found")}`),
+        element("pre", { tabindex: "0" }, one.evidence.join("\n")))),
+      element("details", { class: "data", open: this.verified.querySelector("details")?.open }, element("summary", {}, "All invariants"), all));
+  }
+
   showMinutes(minutes) {
     setText(this.byMinute.note, minutes.length ? "minutes of the commit, newest first" : "");
     if (!minutes.length) return this.minutes.replaceChildren(emptyState("No minute yet", "The first epoch with records fills this table."));
     this.minutes.replaceChildren(table(
-      [{ title: "Minute" }, number("Partition"), { title: "Offsets" }, number("Read"), number("Kept"), number("Filtered"), number("Duplicate"), number("Quarantined"), number("Tombstones"), number("Late"), { title: "Ledger" }],
+      [{ title: "Minute" }, number("Partition"), { title: "Offsets" }, number("Read"), number("Replayed"), number("Kept"), number("Filtered"), number("Duplicate"), number("Quarantined"), number("Tombstones"), number("Late"), { title: "Ledger" }],
       minutes.slice(0, 60).map((m) => [format.time(m.minute), format.number(m.partition), `${format.number(m.from)} – ${format.number(m.to)}`,
-        ...["read", "kept", "filtered", "duplicate", "quarantined", "tombstones", "late"].map((name) => format.number(m[name])),
+        ...["read", "replayed", "kept", "filtered", "duplicate", "quarantined", "tombstones", "late"].map((name) => format.number(m[name])),
         element("span", {}, mark(m.closed), m.running ? element("span", { class: "muted" }, " so far") : null)])));
   }
 

@@ -217,7 +217,7 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
     };
     let plan = Plan {
         definition: pipeline.definition_hash(),
-        topic: config.kafka.topic.clone().unwrap_or_else(|| pipeline.source.topic.clone()),
+        topic: topic_of(config, &pipeline),
         pipeline: Arc::new(pipeline),
         member,
         kafka,
@@ -242,15 +242,25 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
         once: args.once,
         close_all: args.close_all,
         take_over: args.take_over,
-        accept: Accept {
-            new_topic: config.kafka.accept_new_topic_id,
-            lost_records: config.kafka.accept_lost_records,
-            refused: config.kafka.accept_refused,
-        },
+        accept: accepted(config),
         topic_id: None,
         stop_bound: config.stop.bound,
         patience,
     })
+}
+
+/// The topic that is read: the configuration's overrides the file's.
+pub fn topic_of(config: &Config, pipeline: &Pipeline) -> String {
+    config.kafka.topic.clone().unwrap_or_else(|| pipeline.source.topic.clone())
+}
+
+/// What of the topic is accepted that is refused otherwise.
+pub fn accepted(config: &Config) -> Accept {
+    Accept {
+        new_topic: config.kafka.accept_new_topic_id,
+        lost_records: config.kafka.accept_lost_records,
+        refused: config.kafka.accept_refused,
+    }
 }
 
 /// Spans of ownership, as configured.

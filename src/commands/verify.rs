@@ -1,20 +1,22 @@
 //! `lakeward verify`: reads what the lake, the mart and Kafka hold, works everything out anew by a separate, plain way
-//! and says of each invariant whether it holds, what breaks it, or why it can't be told here. It changes nothing.
+//! and says of each invariant whether it holds, what breaks it, or why it can't be told here. Of all that it reads it
+//! changes nothing; what it found is kept beside the log, for the dashboard.
 
 use std::fmt::Write;
 use std::time::Duration;
 
+use lakeward_actors::kit::Clock;
 use lakeward_connect::kafka::{Admin, KafkaError};
 use lakeward_connect::lake::Lake;
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::pipeline::Pipeline;
 use lakeward_verify::{Committed, Invariant, Report, Subject, Verdict, Verified, VerifyError, verify as verify_all};
-use serde_json::json;
 
 use super::run::{kafka_config, open_mart};
 use crate::builtin;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::last_verify::LastVerify;
 use crate::run::patiently;
 
 /// How long one question to Kafka may take.
@@ -34,8 +36,13 @@ pub async fn verify(config: &Config, name_or_file: &str, deep: bool, as_json: bo
     };
     let subject = Subject { pipeline: &pipeline, log: &log, mart, committed, deep };
     let verified = verify_all(subject).await.map_err(exit_of)?;
+    let result = LastVerify::new(&pipeline.name, deep, Clock::system().wall_micros(), &verified);
+    if let Err(error) = result.keep(&log).await {
+        tracing::warn!(%error, "the result is not kept for the dashboard");
+    }
     if as_json {
-        crate::text::say!("{}", to_json(&pipeline, &verified));
+        let text = serde_json::to_string(&result).map_err(|e| Exit::bug(e.to_string()))?;
+        crate::text::say!("{text}");
     } else {
         crate::text::say_as_is(&to_text(&pipeline, &verified));
     }
@@ -112,12 +119,4 @@ fn evidence(out: &mut String, report: &Report, invariant: Invariant) {
     {
         let _ = writeln!(out, "  … and {rest} more");
     }
-}
-
-fn to_json(pipeline: &Pipeline, verified: &Verified) -> serde_json::Value {
-    json!({
-        "pipeline": pipeline.name, "version": verified.head, "quiet": verified.quiet,
-        "broken": verified.report.all_broken().map(|i| i.to_string()).collect::<Vec<_>>(),
-        "invariants": verified.report.to_json(),
-    })
 }

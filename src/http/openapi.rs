@@ -56,7 +56,7 @@ fn compare(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String>
             let missing = required.iter().filter_map(Value::as_str).filter(|name| !fields.contains_key(*name));
             let mut found: Vec<String> = missing.map(|name| format!("{at}.{name}: missing")).collect();
             for (name, value) in fields {
-                match schema["properties"].get(name) {
+                match schema["properties"].get(name).or_else(|| schema.get("additionalProperties")) {
                     Some(schema) => found.extend(compare(root, schema, value, &format!("{at}.{name}"))),
                     None => found.push(format!("{at}.{name}: not described")),
                 }

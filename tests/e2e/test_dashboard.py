@@ -213,7 +213,18 @@ def test_another_feeds_file_makes_another_board(new_bench, seed, tmp_path):
         assert page.text("h1") == "Readings <b>"
         assert page.texts("article h2") == ["Sizes over time", "Amounts"]
         assert page.texts(".choice summary") == ["shop", "ok"]
+        the_last_verify(page, bench)
         assert page.errors() == []
+
+
+def the_last_verify(page, bench):
+    """On Trust: never, then what it found."""
+    page.run("location.hash = '#/trust'")
+    page.wait_for(".tile .figure", lambda text: text == "never verified")
+    code, output = bench.command("verify")
+    assert code == 0, output
+    page.wait_for(".tile .figure", lambda text: text == "✓ nothing broken")
+    assert len(page.texts("details.data tbody tr")) == 23
 
 
 def kept(owner):

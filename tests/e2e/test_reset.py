@@ -50,6 +50,9 @@ def test_a_reset_says_what_goes_and_asks_first(new_bench, seed):
     assert code == 1 and "nothing to reset" in output
     produce(bench.servers.kafka, bench.topic, orders(500, seed, MIX))
     bench.once()
+    assert bench.command("verify")[0] == 0
+    verified = f"{bench.log_root()}/verified.json"
+    assert verified in listed(bench)
     before, head = layers(bench), bench.head()
     code, output = bench.command("reset")
     assert code == USAGE and "--yes" in output
@@ -68,7 +71,7 @@ def test_a_reset_says_what_goes_and_asks_first(new_bench, seed):
         process.stop()
     code, output = bench.command("reset", "--yes", "--json")
     assert code == 0 and json.loads(output.splitlines()[-1])["done"]
-    assert layers(bench) == []
+    assert layers(bench) == [] and verified not in listed(bench)
     code, output = bench.command("reset", "--yes")
     assert code == 1 and "nothing to reset" in output
     finish(bench)
@@ -105,5 +108,8 @@ def all_but_the_first_log(bench):
 
 def layers(bench):
     """Files of all layers."""
-    files = [path.lstrip("/") for path in bench.lake.files("")]
-    return [path for path in files if not path.startswith("_lakeward/")]
+    return [path for path in listed(bench) if not path.startswith("_lakeward/")]
+
+
+def listed(bench):
+    return [path.lstrip("/") for path in bench.lake.files("")]

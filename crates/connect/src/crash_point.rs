@@ -65,6 +65,7 @@ pub fn kind_of(path: &str) -> String {
         ["_lakeward", _, "logs", ..] => "log id".to_owned(),
         ["_lakeward", _, "definitions", ..] => "definition".to_owned(),
         ["_lakeward", _, _, "lease"] => "lease".to_owned(),
+        ["_lakeward", _, _, "verified.json"] => "result of a verification".to_owned(),
         ["_lakeward", _, _, "cleared"] => "mark of a cleared log".to_owned(),
         ["_lakeward", _, _, "log", _, _] => "entry".to_owned(),
         ["_lakeward", _, _, "log", ..] => "folder of entries".to_owned(),

@@ -3,10 +3,10 @@
 use lakeward_connect::lake::Lake;
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::log::{Fold, Lease, expired_input};
-use lakeward_core::pipeline::{Change, Pipeline};
+use lakeward_core::pipeline::Pipeline;
 
 use super::Finding;
-use crate::admission::definition;
+use crate::admission::{Judgement, judge};
 use crate::config::Config;
 
 /// Looks at it.
@@ -42,31 +42,20 @@ pub async fn look(config: &Config, pipeline: &Pipeline, lake: &Lake) -> Vec<Find
 }
 
 async fn changes(pipeline: &Pipeline, lake: &Lake, fold: &Fold) -> Option<Finding> {
-    if fold.definition == pipeline.definition_hash() {
-        return None;
-    }
-    let Ok(Some(old)) = definition(lake, &pipeline.name, &fold.definition).await else {
-        let found = format!("the definition {} can't be read", fold.definition);
-        return Some(Finding::bad("definition", found, "run `lakeward verify`"));
-    };
-    let new = pipeline.definition();
-    let changes = Pipeline::differences(&old, &new).join(", ");
-    Some(match Pipeline::change(&old, &new) {
-        Change::None | Change::Additive { .. } => {
-            Finding::ok("definition", format!("the next run takes up: {changes}"))
+    match judge(lake, pipeline, Some(fold)).await {
+        Judgement::First | Judgement::Unchanged => None,
+        Judgement::TakenUp { changes, .. } => {
+            Some(Finding::ok("definition", format!("the next run takes up: {}", changes.join(", "))))
         }
-        Change::Rebuild => {
+        Judgement::Refused { changes } => {
             let remedy = match expired_input(fold, pipeline).next() {
                 None => "put it back, or `lakeward rebuild --from bronze`, or `lakeward reset`",
                 Some(_) => "put it back, or `lakeward reset`; retention took records that a rebuild would need",
             };
-            Finding::bad(
-                "definition",
-                format!("it decides otherwise than the log (DEFINITION_CHANGED): {changes}"),
-                remedy,
-            )
+            let found = format!("it decides otherwise than the log (DEFINITION_CHANGED): {}", changes.join(", "));
+            Some(Finding::bad("definition", found, remedy))
         }
-    })
+    }
 }
 
 /// Who owns the pipeline, as its lease says. A lease is a hint.

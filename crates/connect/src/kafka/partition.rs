@@ -31,7 +31,7 @@ pub(super) const CHUNK: usize = 512;
 /// Most records of a batch.
 const MAX_RECORDS: usize = 4_096;
 /// A batch with this many bytes of keys and payloads is full.
-const MAX_BYTES: usize = 4 << 20;
+pub const MAX_BYTES: usize = 4 << 20;
 /// How long a failed partition waits for Kafka's numbers, to say what is missing.
 const FACTS: Duration = Duration::from_secs(5);
 

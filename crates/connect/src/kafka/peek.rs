@@ -3,7 +3,10 @@
 //! Promises: read-only, no group is touched; ends when the records are there, the partitions' ends are reached, or
 //! nothing came for `timeout`. Deliberately not fast.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lakeward_core::record::Header;
 use rdkafka::{
@@ -57,11 +60,49 @@ pub fn peek(
     n: usize,
     timeout: Duration,
 ) -> Result<Vec<PeekRecord>, KafkaError> {
+    let mut found = each_partition(config, topic, from, |_| n, usize::MAX, timeout)?;
+    found.sort_by_key(|record| (record.timestamp_ms, record.partition, record.offset));
+    if from == PeekFrom::Last {
+        found.drain(..found.len().saturating_sub(n));
+    }
+    found.truncate(n);
+    Ok(found)
+}
+
+/// About `n` of the newest records of `topic`, as many of each partition, by partition and offset; no more once they
+/// hold `bytes`. Blocks.
+///
+/// # Errors
+/// As [`peek`].
+pub fn sample(
+    config: &KafkaConfig,
+    topic: &str,
+    n: usize,
+    bytes: usize,
+    timeout: Duration,
+) -> Result<Vec<PeekRecord>, KafkaError> {
+    let share = |partitions: usize| n.div_ceil(partitions.max(1));
+    let mut found = each_partition(config, topic, PeekFrom::Last, share, bytes, timeout)?;
+    found.sort_by_key(|record| (record.partition, record.offset));
+    Ok(found)
+}
+
+/// The first or last records of each partition, `share` of the number of partitions.
+fn each_partition(
+    config: &KafkaConfig,
+    topic: &str,
+    from: PeekFrom,
+    share: impl Fn(usize) -> usize,
+    bytes: usize,
+    timeout: Duration,
+) -> Result<Vec<PeekRecord>, KafkaError> {
     let admin = Admin::new(config, timeout)?;
+    let partitions = admin.topic(topic)?.partitions;
+    let n = share(partitions.len());
     let wanted = i64::try_from(n).unwrap_or(i64::MAX);
     let mut list = TopicPartitionList::new();
     let mut open = BTreeSet::new();
-    for partition in admin.topic(topic)?.partitions {
+    for partition in partitions {
         let (low, high) = admin.watermarks(topic, partition)?;
         if low >= high || n == 0 {
             continue;
@@ -74,36 +115,35 @@ pub fn peek(
             .map_err(|error| KafkaError::Client { during: "peeking".to_owned(), reason: error.to_string() })?;
         open.insert(partition);
     }
-    let mut found = read(config, &list, open, n, from, timeout)?;
-    found.sort_by_key(|record| (record.timestamp_ms, record.partition, record.offset));
-    if from == PeekFrom::Last {
-        found.drain(..found.len().saturating_sub(n));
-    }
-    found.truncate(n);
-    Ok(found)
+    read(config, &list, open, n, bytes, timeout)
 }
 
+/// At most `n` of each partition that is `open`, from where the list begins; no more once they hold `bytes`.
 fn read(
     config: &KafkaConfig,
     list: &TopicPartitionList,
     mut open: BTreeSet<i32>,
     n: usize,
-    from: PeekFrom,
+    bytes: usize,
     timeout: Duration,
 ) -> Result<Vec<PeekRecord>, KafkaError> {
     let consumer: BaseConsumer<Context> = config.create(&config.reading(list.count()))?;
     let explain = |error: &Rd| consumer.client().context().explain("peeking", error);
     consumer.assign(list).map_err(|error| explain(&error))?;
     let mut found: Vec<PeekRecord> = Vec::new();
-    while !open.is_empty() {
+    let (mut held, mut counts) = (0, BTreeMap::new());
+    while !open.is_empty() && held < bytes {
         match consumer.poll(timeout) {
             Some(Ok(message)) => {
                 let partition = message.partition();
                 if open.contains(&partition) {
+                    held += message.payload_len() + message.key_len();
                     found.push(owned(&message));
-                }
-                if from == PeekFrom::First && found.iter().filter(|r| r.partition == partition).count() >= n {
-                    open.remove(&partition);
+                    let of_partition = counts.entry(partition).or_insert(0_usize);
+                    *of_partition += 1;
+                    if *of_partition >= n {
+                        open.remove(&partition);
+                    }
                 }
             }
             Some(Err(Rd::PartitionEOF(partition))) => {

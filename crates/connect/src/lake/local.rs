@@ -28,8 +28,13 @@ pub(super) struct Local {
 }
 
 impl Local {
+    /// The lake there, whether or not it is there yet.
+    pub(super) fn at(root: &Path, store: &str) -> Self {
+        Self { root: root.into(), store: store.into(), durable: Arc::default() }
+    }
+
     pub(super) fn open(root: &Path, store: &str) -> Result<Self, LakeError> {
-        let local = Self { root: root.into(), store: store.into(), durable: Arc::default() };
+        let local = Self::at(root, store);
         local.make_folder(root).map_err(|e| local.error("", "make the root folder", &e))?;
         Ok(local)
     }

@@ -66,6 +66,17 @@ impl Lake {
         Err(LakeError::other(url, "", "a lake's URL is file:///folder or hdfs://host:port/folder"))
     }
 
+    /// As [`Lake::open`], but makes nothing: where no lake is, nothing is found in it.
+    pub async fn open_to_look(url: &str, hadoop_conf: Option<&Path>) -> Result<Self, LakeError> {
+        match url.strip_prefix("file://").filter(|folder| folder.starts_with('/')) {
+            Some(folder) => Ok(Self(Store::Local(Local::at(Path::new(folder), url.trim_end_matches('/'))))),
+            None if url.starts_with("hdfs://") => {
+                Ok(Self(Store::Hdfs(Hdfs::connect(url, hadoop_conf, HDFS_TIME_LIMIT)?)))
+            }
+            None => Self::open(url, hadoop_conf).await,
+        }
+    }
+
     /// An empty lake in memory, and the handle that makes it fail on cue.
     #[must_use]
     pub fn memory() -> (Self, Memory) {

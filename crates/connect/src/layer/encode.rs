@@ -21,6 +21,9 @@ const WAITING_BYTES: usize = 8 << 20;
 /// E1: what open leaves may hold together before the largest writes a row group.
 const OPEN_BYTES: usize = 48 << 20;
 
+/// What a Parquet layer holds in memory at most, about.
+pub const HELD_BYTES: usize = WAITING_BYTES + OPEN_BYTES;
+
 /// Shares smaller than this are joined before encoding; larger ones are not worth the copy.
 const SMALL_SHARE_ROWS: usize = 1024;
 

@@ -22,6 +22,7 @@ use thiserror::Error;
 
 pub use self::{
     count::{FileContent, file_content},
+    encode::HELD_BYTES,
     epoch_files::EpochFiles,
     leaf::{LeafError, MAX_VALUE_BYTES, NULL_VALUE, read_leaf_values},
     lines::Lines,

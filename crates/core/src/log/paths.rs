@@ -90,6 +90,12 @@ impl LogPaths {
         format!("{}/cleared", self.root)
     }
 
+    /// What the last verification said, for people (replaced by each; no part of the log).
+    #[must_use]
+    pub fn verified(&self) -> String {
+        format!("{}/verified.json", self.root)
+    }
+
     /// Folder of the folders of entries.
     #[must_use]
     pub fn entries_root(&self) -> String {
