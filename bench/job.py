@@ -5,12 +5,11 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.parse
 from dataclasses import dataclass
 
-import psycopg
-
+import mart
 from bench import RECOMPUTE
+from peer import remove
 from program import ROOT, free_port
 from recomputation.lake import log_entries, open_lake
 
@@ -29,6 +28,7 @@ class Measured:
     entries: int
     files: int
     checked: bool | None
+    whole_rate: float = 0
 
     def __str__(self):
         return (f"{self.job}: {self.events:,} events, {self.rate:,.0f}/s, {self.per_cpu_second:,.0f} per CPU-second, "
@@ -43,7 +43,7 @@ class Job:
         unique = f"{name}-{os.getpid()}-{time.monotonic_ns()}"
         self.lake_url = f"file://{folder}/lake" if store == "file" else f"{os.environ['LAKEWARD_TEST_HDFS']}/{unique}"
         self.database = unique if has_mart else None
-        self.mart_url = self._create_mart() if has_mart else "none"
+        self.mart_url = mart.create(unique) if has_mart else "none"
         self.topic = topic
         self.config = folder / "lakeward.toml"
         self.config.write_text(
@@ -58,10 +58,10 @@ class Job:
                 [self.binary, "--config", self.config, "run", "amazon-sales", "--once"], stdout=out, stderr=out)
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.monotonic() - steady
+        wall, ended = time.monotonic() - steady, time.time()
         if process.returncode != 0:
             sys.exit(f"bench/run: {self.name} ended with {process.returncode}:\n{(self.folder / 'run.out').read_text()[-3000:]}")
-        entries = log_entries(open_lake(self.lake_url, os.environ.get("LAKEWARD_TEST_WEBHDFS")), "amazon-sales")
+        entries = log_entries(self.lake(), "amazon-sales")
         counted = [(entry["created_at"] / 1e6, _records(entry)) for entry in entries if _records(entry)]
         events = sum(records for _, records in counted)
         claimed_at, first_at, last_at = entries[0]["created_at"] / 1e6, counted[0][0], counted[-1][0]
@@ -70,15 +70,24 @@ class Job:
         return Measured(
             self.name, events, rate, events / cpu, usage.ru_maxrss / 1024, first_at - began, wall, len(counted),
             sum(len(change["added"]) for entry in entries for change in entry.get("layers", {}).values()),
-            self._check() if self.given.check else None)
+            self._check() if self.given.check else None, events / (ended - claimed_at))
+
+    def verify(self):
+        """The program's own recomputation."""
+        done = subprocess.run([self.binary, "--config", self.config, "verify", "amazon-sales"], capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"bench: verify finds {self.name} wrong:\n{done.stdout}{done.stderr}")
 
     def clear(self):
         if self.given.keep:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.lake_url)
         if self.database:
-            with psycopg.connect(os.environ["LAKEWARD_TEST_POSTGRES"], autocommit=True) as connection:
-                connection.execute(f'drop database "{self.database}"')
+            mart.drop(self.database)
+
+    def lake(self):
+        return open_lake(self.lake_url, os.environ.get("LAKEWARD_TEST_WEBHDFS"))
 
     def _check(self):
         copy = self.folder / "amazon-sales.toml"
@@ -90,14 +99,6 @@ class Job:
         if done.returncode != 0:
             sys.exit(f"bench/run: {self.name} is not equal to the recomputation:\n{done.stdout}{done.stderr}")
         return True
-
-    def _create_mart(self):
-        with psycopg.connect(os.environ["LAKEWARD_TEST_POSTGRES"], autocommit=True) as connection:
-            settings = dict(connection.execute("select name, setting from pg_settings where name in ('fsync', 'synchronous_commit')"))
-            if set(settings.values()) != {"on"}:
-                sys.exit(f"bench/run: Postgres must run with fsync and synchronous_commit on, it has {settings}")
-            connection.execute(f'create database "{self.database}"')
-        return urllib.parse.urlparse(os.environ["LAKEWARD_TEST_POSTGRES"])._replace(path=f"/{self.database}").geturl()
 
 
 def _records(entry):

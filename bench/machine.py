@@ -16,4 +16,4 @@ def on_disk(folder):
     """Refuses a folder in memory: there an fsync costs nothing."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=True).stdout.strip()
     if kind in ("tmpfs", "ramfs"):
-        sys.exit(f"bench/run: {folder} is on {kind}, where fsync costs nothing; set LAKEWARD_BENCH_DIR to a folder on a disk")
+        sys.exit(f"bench: {folder} is on {kind}, where fsync costs nothing; set LAKEWARD_BENCH_DIR to a folder on a disk")
