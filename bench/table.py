@@ -57,3 +57,12 @@ def replace(page, name, text):
     if not found:
         raise SystemExit(f"{page} has no marks {begin.strip()} … {end.strip()}")
     page.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")
+
+
+def scaling(names, measured):
+    """One line per case."""
+    columns = [("events/s", "events_per_second"), ("cpu, ns per event", "cpu_ns_per_event"), ("peak MB", "peak_resident_mb")]
+    lines = ["| case | " + " | ".join(name for name, _ in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, runs in zip(names, measured):
+        lines.append(f"| {name} | " + " | ".join(_cell([one[of] for one in runs], "{:,.0f}") for _, of in columns) + " |")
+    return "\n".join(lines)

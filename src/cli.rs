@@ -81,6 +81,8 @@ pub enum Command {
     Rebuild(RebuildArgs),
     /// A feed from Kafka to lake and mart in this process, no server needed, with a live view
     Demo(DemoArgs),
+    /// How fast this machine takes a feed in: records in memory, the real actors, a lake in a folder, no server
+    Bench(BenchArgs),
     /// Send records of a feed: drawn by its rules, the same for a seed, or from a CSV file
     Generate(GenerateArgs),
     /// What holds the watermark, or where lag arises, of a service that runs
@@ -313,6 +315,37 @@ pub struct DemoArgs {
     /// Plain lines even on a terminal
     #[arg(long)]
     pub plain: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// Built-in name or file; the rules of x.toml are in x.generator.toml beside it
+    pub pipeline: String,
+    /// This many records, all of which are made before the clock starts
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub events: u64,
+    /// Partitions that they are spread over; the rules' own number by default
+    #[arg(long, value_name = "P")]
+    pub partitions: Option<u32>,
+    /// Keep to this many of the machine's cores
+    #[arg(long, value_name = "N")]
+    pub cores: Option<usize>,
+    /// Time that the records' timestamps are spread over
+    #[arg(long, value_name = "SPAN", default_value = "3h", value_parser = span)]
+    pub span: Duration,
+    /// How often an epoch is committed
+    #[arg(long, value_name = "SPAN", default_value = "2s")]
+    pub epoch_age: String,
+    /// The same seed gives the same records
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Leave lake and lakeward.toml in this folder, which must be new; by default they go when it is over
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `peek`.

@@ -14,6 +14,7 @@ mod host;
 mod http;
 mod layers;
 mod observe;
+mod reader;
 mod rebuild;
 mod replay;
 mod reset;
@@ -56,6 +57,11 @@ fn dispatch(cli: Cli) -> Result<(), Exit> {
         Command::Validate { pipeline } => commands::validate::validate(&pipeline),
         // It brings its own configuration.
         Command::Demo(args) => actix::System::new().block_on(commands::demo::demo(args)),
+        Command::Bench(args) => {
+            // Threads keep to the cores of the thread that starts them: this one, before there are others.
+            commands::bench::keep_to_cores(&args)?;
+            actix::System::new().block_on(commands::bench::bench(args))
+        }
         command => configured(cli.config.as_deref(), command),
     }
 }
@@ -83,7 +89,11 @@ fn configured(file: Option<&Path>, command: Command) -> Result<(), Exit> {
             Command::Explain(args) => commands::explain::explain(&config, &args).await,
             Command::Top(args) => commands::top::top(&config, &args).await,
             Command::Peek(args) => commands::peek::peek(&config, args).await,
-            Command::Validate { .. } | Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+            Command::Validate { .. }
+            | Command::Demo(_)
+            | Command::Bench(_)
+            | Command::Completions { .. }
+            | Command::Man { .. } => Ok(()),
         }
     })
 }

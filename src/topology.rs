@@ -25,7 +25,7 @@ use lakeward_actors::source::PartitionSink;
 use lakeward_actors::state_writer::{StateWriter, load_state};
 use lakeward_actors::topic_identity::TopicIdentity;
 use lakeward_actors::topic_watch::TopicWatch;
-use lakeward_connect::kafka::{Admin, BatchSink, Credit, KafkaConfig, Source, SourceEvent, Stopped};
+use lakeward_connect::kafka::{Admin, BatchSink, Credit, KafkaConfig, SourceEvent, Stopped};
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::dedup::DedupItem;
 use lakeward_core::ids::{Epoch, EventTime};
@@ -37,6 +37,7 @@ use lakeward_core::pipeline::{Holds, Kpi, Layer, Pipeline};
 use tokio::sync::{mpsc, watch};
 
 use crate::layers::{layer_spec, layer_specs};
+use crate::reader::{Reader, Stock};
 
 /// Credits per sender of each edge. Two keep a receiver busy while the next message is made; more only cost memory.
 pub mod credits {
@@ -74,6 +75,8 @@ pub struct Plan {
     pub member: Member,
     /// Kafka.
     pub kafka: KafkaConfig,
+    /// Records to take in place of Kafka's.
+    pub stock: Option<Arc<Stock>>,
     /// Asks Kafka questions.
     pub admin: Arc<Admin>,
     /// Opens the mart, if there is one.
@@ -115,7 +118,7 @@ pub struct Generation {
 }
 
 /// The source, until it is stopped.
-type SharedSource = Arc<Mutex<Option<Source>>>;
+type SharedSource = Arc<Mutex<Option<Reader>>>;
 
 /// The first and the longest pause before a follower that died is started again.
 const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -505,9 +508,10 @@ impl Wiring {
             starts.push((partition, held.to));
         }
         let (kafka, topic) = (self.plan.kafka.clone(), self.plan.topic.clone());
+        let stock = self.plan.stock.clone().map(|stock| (stock, self.plan.clock.clone()));
         let starting = move || {
             let sink = |p| sinks.remove(&p).map_or_else(|| Box::new(NoSink) as Box<dyn BatchSink>, |s| Box::new(s));
-            Source::start(&kafka, &topic, starts, sink)
+            Reader::start(&kafka, stock, &topic, starts, sink)
         };
         let source = Arc::new(Mutex::new(Some(tokio::task::spawn_blocking(starting).await??)));
         let control = ends.commit.edge(credits::COMMIT);

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod ask;
+pub mod bench;
 pub mod demo;
 pub mod doctor;
 pub mod explain;

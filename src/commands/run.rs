@@ -221,6 +221,7 @@ async fn runner(config: &Config, args: &RunArgs, pipeline: Pipeline, lake: &Lake
         pipeline: Arc::new(pipeline),
         member,
         kafka,
+        stock: None,
         admin,
         mart,
         previews: config.mart.rows == RowsMode::Preview,

@@ -459,6 +459,7 @@ impl World {
             pipeline: Arc::new(pipeline),
             member: Member::default(),
             kafka: self.config.clone(),
+            stock: None,
             admin,
             mart: Some(Arc::new(open)),
             previews: true,

@@ -30,7 +30,7 @@ pub use checkup::Checkup;
 pub use error::MartError;
 pub use outcome::*;
 pub use plan::{Added, MartContext, REPLAYED_FENCE, late_fence};
-pub use postgres::PostgresMart;
+pub use postgres::{PostgresMart, copy_stream};
 pub use snapshot::{Fences, HeldKpiFence, MartSnapshot, MartValue, TableScan};
 pub use sqlite::SqliteMart;
 pub use twin::{MartCall, MartFaults, MartScript, MartTwin};

@@ -36,6 +36,7 @@ use session::Sessions;
 #[cfg(test)]
 pub(super) use session::claimant_prefix;
 pub(crate) use snapshot::Moment;
+pub use staging::copy_stream;
 
 /// What a board's questions are called in errors.
 const DOING: &str = "reading it for the board";

@@ -8,6 +8,7 @@ use lakeward_core::types::Column;
 use tokio_postgres::Transaction;
 
 use super::super::plan::short_hash;
+use super::super::{MartContext, MartError};
 use super::binary::{BinaryRows, put_header, put_trailer};
 use super::failure::Failure;
 use super::schema::{quoted, quoted_list, sql_type};
@@ -40,6 +41,21 @@ pub(super) async fn copy(
     sink.feed(buffer.freeze()).await?;
     sink.as_mut().finish().await?;
     Ok(())
+}
+
+/// What [`copy`] sends for a batch of the rows table, in one piece: for measuring what encoding it costs.
+///
+/// # Errors
+/// The pipeline has no such table, or the batch is of other columns.
+pub fn copy_stream(context: &MartContext, batch: &RecordBatch) -> Result<Bytes, MartError> {
+    let table = context.rows()?;
+    let arrays: Vec<_> = table.sources.iter().filter_map(|&source| batch.columns().get(source)).collect();
+    let rows = BinaryRows::new(&table.table.columns, &arrays, batch.num_rows()).map_err(MartError::Config)?;
+    let mut buffer = BytesMut::with_capacity(CHUNK);
+    put_header(&mut buffer);
+    (0..rows.len()).for_each(|row| rows.put(row, &mut buffer));
+    put_trailer(&mut buffer);
+    Ok(buffer.freeze())
 }
 
 /// Puts batches of exactly `columns` into a temporary table of this session, empty again after the transaction;
