@@ -2,9 +2,13 @@
 
 import os
 import sys
+import time
 import urllib.parse
 
 import psycopg
+
+# A session ends a moment after its process.
+TRIES = 50
 
 
 def create(name):
@@ -19,4 +23,9 @@ def create(name):
 
 def drop(name):
     with psycopg.connect(os.environ["LAKEWARD_TEST_POSTGRES"], autocommit=True) as connection:
-        connection.execute(f'drop database "{name}" with (force)')
+        for _ in range(TRIES):
+            try:
+                return connection.execute(f'drop database "{name}"')
+            except psycopg.errors.ObjectInUse:
+                time.sleep(0.2)
+    sys.exit(f"bench: somebody is still connected to the database {name}")

@@ -14,7 +14,7 @@ from watch import Watched
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("LAKEWARD_CACHE") or Path.home() / ".cache/lakeward")
-PEERS = {"spark": "spark_tutorial.py", "by-hand": "by_hand.py"}
+PEERS = {"spark": "spark_tutorial.py", "spark-tuned": "spark_tuned.py", "by-hand": "by_hand.py"}
 BOUND = 3600
 
 
@@ -55,7 +55,7 @@ class Peer:
         if not self.mart_url:
             return ""
         parts = urllib.parse.urlparse(self.mart_url)
-        if self.name == "spark":
+        if self.name.startswith("spark"):
             return f"{parts.hostname}:{parts.port}{parts.path}?user={parts.username}"
         return self.mart_url
 

@@ -182,6 +182,25 @@ fn the_demo_closes_windows_and_its_ledger_and_goes_on_with_a_new_incarnation() {
 }
 
 #[test]
+fn a_bench_counts_every_record_and_leaves_a_lake_that_verify_confirms() {
+    let dir = tempfile::tempdir().unwrap();
+    let (name, events, partitions) = (built_in(), 20_000, 3);
+    let (many, few) = (events.to_string(), partitions.to_string());
+    let args = ["bench", &name, "--events", &many, "--partitions", &few, "--cores", "1", "--json", "--dir", "kept"];
+    let output = lakeward(dir.path(), &args);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let told: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!([&told["events"], &told["partitions"], &told["cores"]], [events, partitions, 1], "{told}");
+    assert!(told["events_per_second"].as_u64() > Some(0) && told["cpu_ns_per_event"].as_u64() > Some(0), "{told}");
+    assert!(told["busy_ns_per_event"]["partition"].as_u64() > Some(0), "{told}");
+    let output = lakeward(dir.path(), &["--config", "kept/lakeward.toml", "verify", &name]);
+    assert_eq!(code(&output), 0, "{}{}", out(&output), err(&output));
+    assert!(out(&output).contains(&format!("{events} lines of Bronze")), "{}", out(&output));
+    let output = lakeward(dir.path(), &args);
+    assert_eq!(code(&output), 2, "a folder that is there is not written into: {}", err(&output));
+}
+
+#[test]
 fn the_demo_touches_no_folder_that_is_not_its_own() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("precious"), "x").unwrap();

@@ -36,12 +36,12 @@ def arguments():
     return parser.parse_args()
 
 
-def session():
+def session(more={}):
     jars = ",".join(str(jar) for jar in Path(os.environ["BENCH_SPARK_JARS"]).glob("*.jar"))
     settings = {
         "spark.jars": jars, "spark.driver.memory": "4g", "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false", "spark.sql.session.timeZone": "UTC", "spark.sql.shuffle.partitions": "8",
-        "spark.hadoop.dfs.replication": "1", "spark.local.dir": os.environ["BENCH_SCRATCH"],
+        "spark.hadoop.dfs.replication": "1", "spark.local.dir": os.environ["BENCH_SCRATCH"], **more,
     }
     builder = SparkSession.builder.appName("orders").master("local[*]")
     for name, value in settings.items():
@@ -51,9 +51,9 @@ def session():
     return spark
 
 
-def records(spark, given):
+def records(spark, given, **options):
     return (spark.readStream.format("kafka").option("kafka.bootstrap.servers", given.kafka).option("subscribe", given.topic)
-            .option("startingOffsets", "earliest").load())
+            .option("startingOffsets", "earliest").options(**options).load())
 
 
 def bronze(kafka):
@@ -125,31 +125,31 @@ def offsets_behind(progress):
     return sum(sum(partitions.values()) for partitions in json.loads(ends).values())
 
 
-def follow(running, given):
-    """Tells when the first batch of Silver is committed and when everything is, with the windows that the end closes."""
+def has_closed(gold, given):
+    """The watermark of the last rows closes windows in a batch of its own, which reads nothing."""
+    return any(one.numInputRows == 0 and "addBatch" in one.durationMs and offsets_behind(one) >= given.events
+               for one in gold.recentProgress)
+
+
+def follow(running, given, silver):
+    """Tells when the first batch of the query that writes Silver is committed; ends when everything is."""
     told_first = False
     while True:
         for query in running:
             if query.exception():
                 raise SystemExit(f"{query.name}: {query.exception()}")
         progress = {query.name: query.lastProgress for query in running}
-        if not told_first and progress["silver"] and progress["silver"].numInputRows:
+        if not told_first and any(one.numInputRows for one in silver.recentProgress):
             told_first = True
             tell("first")
-        if all(offsets_behind(one) >= given.events for one in progress.values()):
-            gold = progress["gold"]
-            # The watermark of the last rows closes windows in a batch of its own, which reads nothing.
-            if gold.numInputRows == 0 and "addBatch" in gold.durationMs:
-                return
+        if all(offsets_behind(one) >= given.events for one in progress.values()) and has_closed(running[-1], given):
+            return
         time.sleep(0.1)
 
 
-def main():
-    given = arguments()
-    spark = session()
-    running = queries(spark, given)
+def run(spark, given, running, silver="silver"):
     tell("reading")
-    follow(running, given)
+    follow(running, given, next(query for query in running if query.name == silver))
     tell("done")
     wait_for_the_end()
     for query in running:
@@ -157,4 +157,10 @@ def main():
     spark.stop()
 
 
-main()
+def main():
+    given, spark = arguments(), session()
+    run(spark, given, queries(spark, given))
+
+
+if __name__ == "__main__":
+    main()

@@ -61,7 +61,10 @@ pub fn make(spec: &GeneratorSpec, plan: &Plan) -> Made {
 }
 
 fn close(batch: &mut RawBatch, full: &mut BTreeMap<i32, VecDeque<RawBatch>>) {
-    let next = RawBatch::new(batch.partition, batch.range.to);
+    let mut next = RawBatch::new(batch.partition, batch.range.to);
+    // As large as the last one, which saves growing step by step.
+    next.arena.reserve(batch.arena.len());
+    next.records.reserve(batch.records.len());
     let done = std::mem::replace(batch, next);
     full.entry(done.partition).or_default().push_back(done);
 }
