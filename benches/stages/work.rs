@@ -185,7 +185,7 @@ pub fn entry(bench: &Bench) -> Vec<u8> {
     let mut draft = Draft::empty(EntryKind::Epoch);
     let facts = BarrierFacts { to: 1_000_000, watermark: Some(EventTime(NOW)), ..BarrierFacts::default() };
     draft.barriers = (0..3).map(|partition| (partition, facts.clone())).collect();
-    let files = (1..=60).map(|month| staged(month)).collect();
+    let files = (1..=60).map(staged).collect();
     draft.staged = BTreeMap::from([("silver".to_owned(), ("silver/orders".to_owned(), files))]);
     render(&bench.fold, &draft, &author()).to_bytes().expect("an entry")
 }
