@@ -12,6 +12,7 @@ import pytest
 
 from bench import amending_pipeline
 from orders import Mix, orders, produce
+from program import wait_until
 from test_late import broken, in_mart, kill_once, table
 
 KILLS = 3
@@ -33,6 +34,7 @@ def test_killed_at_any_moment_each_window_is_there_once_with_all_that_may_revise
     try:
         for number in range(KILLS):
             kill_once(bench, random.Random(f"{seed}/{number}"))
+        never_called_broken(bench)
     finally:
         done.set()
         feeder.join()
@@ -50,6 +52,16 @@ def test_killed_at_any_moment_each_window_is_there_once_with_all_that_may_revise
     print(f"{len(gold)} rows in Gold, {revised} revised, up to {max(row['revision'] for row in gold)} times; {total}")
     assert revised > 5
     assert in_mart(bench, REVISED) == [(revised,)]
+
+
+def never_called_broken(bench):
+    """Files that are replaced while they are read are no damage."""
+    process, goal = bench.start(), bench.head() + 3
+    wait_until(lambda: bench.head() >= goal, 60, process.tail)
+    for _ in range(2):
+        code, text = bench.command("verify", "--json")
+        assert code == 0, text
+    process.kill()
 
 
 def test_a_rebuild_revises_alike_and_every_damage_to_revised_rows_is_found(new_bench, seed):
