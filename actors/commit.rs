@@ -358,8 +358,7 @@ impl CommitActor {
         let KpisHandedOver { closed, revised, state: delta } = pending.kpis.clone()?;
         draft.closed = closed;
         for Revised { layer, removed, added } in revised {
-            draft.staged.get_mut(&layer)?.1.extend(added);
-            draft.removed.insert(layer, removed);
+            draft.replace(&layer, self.seed.layers.get(&layer)?, removed, added);
         }
         if let BaseWork::Ready { .. } = self.base
             && let BaseWork::Ready { state, replaces } = std::mem::replace(&mut self.base, BaseWork::None)

@@ -116,10 +116,7 @@ async fn follow(log: LogStore, mut sweeper: Sweeper, mut head: watch::Receiver<H
                     board.follower_done(NAME, next);
                 }
                 Err(RollError::Lake(error)) if matches!(error, LakeError::Damaged(_)) => {
-                    return Some(match greater_claim(&log, &fold).await {
-                        Some(claim) => Cause::Fenced(claim),
-                        None => Cause::Stop { code: "LAKE_DAMAGED", message: error.to_string() },
-                    });
+                    return Some(missing(&log, &fold, error.to_string()).await);
                 }
                 Err(error) => {
                     failed = Some(error);
@@ -143,10 +140,14 @@ async fn follow(log: LogStore, mut sweeper: Sweeper, mut head: watch::Receiver<H
     }
 }
 
-/// The claim of whoever has taken the pipeline over meanwhile: what this process misses he may have let go.
-async fn greater_claim(log: &LogStore, fold: &Fold) -> Option<Version> {
-    let now = log.load().await.ok().flatten()?;
-    (now.claim > fold.claim).then_some(now.claim)
+/// Why a process ends that misses a file of the log, or finds it damaged: whoever has taken the pipeline over meanwhile may
+/// have let it go.
+pub(crate) async fn missing(log: &LogStore, fold: &Fold, message: String) -> Cause {
+    let now = log.load().await.ok().flatten().map(|now| now.claim);
+    match now.filter(|claim| *claim > fold.claim) {
+        Some(claim) => Cause::Fenced(claim),
+        None => Cause::Stop { code: "LAKE_DAMAGED", message },
+    }
 }
 
 /// Puts the files of all entries up to the fold's in place, for who works on a log that nobody follows (L6).

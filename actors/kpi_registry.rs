@@ -21,7 +21,7 @@ use crate::commit::CommitMsg;
 use crate::kit::{Board, Cause, Closed, Envelope, Inlet, Outbox, Sentinel, Weight};
 use crate::kpi::{Handed, KpiMsg};
 use crate::layer_writer::LayerMsg;
-use crate::reviser::{ReviseError, Reviser};
+use crate::reviser::Reviser;
 use crate::state_writer::StateWriter;
 
 /// What the registry is told.
@@ -414,12 +414,18 @@ impl EpochWriter {
     async fn write(self, fold: Arc<Fold>, kpis: Vec<EpochRows>, increments: StateIncrements) -> Result<(), Cause> {
         let epoch = self.epoch;
         let (mut closed, mut revised) = (BTreeMap::new(), Vec::new());
-        for (kpi, (rows, definition)) in kpis.into_iter().zip(&self.pipeline.kpis).enumerate() {
+        for (kpi, (rows, definition)) in kpis.iter().zip(&self.pipeline.kpis).enumerate() {
             if !rows.finals.is_empty() || !rows.revised.is_empty() {
                 closed.insert(definition.name.clone(), closed_windows(&rows.finals, &rows.revised));
             }
             self.finals(kpi, &rows.finals).await?;
-            revised.extend(self.reviser.revise(epoch, &fold, kpi, rows.revised).await.map_err(revise_trouble)?);
+        }
+        // The writers work meanwhile.
+        for (kpi, rows) in kpis.into_iter().enumerate() {
+            match self.reviser.revise(epoch, &fold, kpi, rows.revised).await {
+                Ok(files) => revised.extend(files),
+                Err(error) => return Err(self.reviser.cause(error, &fold).await),
+            }
         }
         let state = self.state.write_delta(epoch, increments).await.map_err(|e| Cause::Failed(e.to_string()))?;
         // A closed edge means that the CommitActor has rung the alarm already.
@@ -439,13 +445,6 @@ impl EpochWriter {
         let _ = edge.send(LayerMsg::Barrier { epoch: self.epoch, expected: 1 }).await;
         Ok(())
     }
-}
-
-fn revise_trouble(error: ReviseError) -> Cause {
-    if error.is_damage() {
-        return Cause::Stop { code: "LAKE_DAMAGED", message: error.to_string() };
-    }
-    Cause::Failed(error.to_string())
 }
 
 /// What an entry says of final rows, and of those that are revised.

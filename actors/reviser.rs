@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use lakeward_connect::lake::{Lake, LakeError};
+use lakeward_connect::lake::LakeError;
 use lakeward_connect::layer::{AppendMeta, EpochFiles, LayerError, LayerSpec, read_live_rows};
+use lakeward_connect::log_store::LogStore;
 use lakeward_core::ids::{Epoch, EventTime, OffsetRange};
 use lakeward_core::kpi::{RenderError, Revisions, WindowRow, gold_batch};
 use lakeward_core::log::{Fold, LiveFile, StagedFile};
 use lakeward_core::pipeline::{Holds, Pipeline};
 
 use crate::attempt::Attempts;
+use crate::directories::missing;
+use crate::kit::Cause;
 use crate::kpi_registry::final_meta;
 
 /// Files read, and files written, at the same time.
@@ -25,7 +28,7 @@ const SIDE_BY_SIDE: usize = 16;
 #[derive(Clone)]
 pub struct Reviser {
     pipeline: Arc<Pipeline>,
-    lake: Lake,
+    log: LogStore,
     attempts: Attempts,
     /// The form of each layer's files, by the layer's name.
     specs: BTreeMap<String, LayerSpec>,
@@ -73,8 +76,16 @@ impl ReviseError {
 impl Reviser {
     /// For one generation.
     #[must_use]
-    pub fn new(pipeline: Arc<Pipeline>, lake: Lake, attempts: Attempts, specs: BTreeMap<String, LayerSpec>) -> Self {
-        Self { pipeline, lake, attempts, specs }
+    pub fn new(pipeline: Arc<Pipeline>, log: LogStore, attempts: Attempts, specs: BTreeMap<String, LayerSpec>) -> Self {
+        Self { pipeline, log, attempts, specs }
+    }
+
+    /// Why the generation ends that met the error.
+    pub async fn cause(&self, error: ReviseError, fold: &Fold) -> Cause {
+        if error.is_damage() {
+            return missing(&self.log, fold, error.to_string()).await;
+        }
+        Cause::Failed(error.to_string())
     }
 
     /// Stages what becomes of the KPI's Gold when closed windows have the values `rows`. `fold` is that of the entry
@@ -98,7 +109,9 @@ impl Reviser {
         let candidates = self.candidates(fold, name, &revisions).into_iter();
         let mut read = stream::iter(candidates.map(|file| self.read(file, spec))).buffered(SIDE_BY_SIDE);
         let mut writes = FuturesUnordered::new();
-        while let Some(held) = read.next().await {
+        while !revisions.are_done()
+            && let Some(held) = read.next().await
+        {
             let (file, held) = held?;
             let Some(anew) = revisions.rewrite(&held)? else { continue };
             if writes.len() >= SIDE_BY_SIDE
@@ -120,12 +133,13 @@ impl Reviser {
         Ok(Some(revised))
     }
 
-    /// Live files that may hold rows that are replaced, the newest first.
+    /// Live files that may hold rows that are replaced, the newest first. A file holds windows that were closed when it
+    /// came, so the search ends where no watermark had passed the first of these.
     fn candidates<'f>(&self, fold: &'f Fold, layer: &str, revisions: &Revisions<'_>) -> Vec<&'f LiveFile> {
+        let from = revisions.closed_from();
         let touched = |file: &&LiveFile| file.staged.event_times.is_none_or(|(a, b)| revisions.may_touch(a, b));
-        let mut files: Vec<_> = fold.layer_files(layer).filter(touched).collect();
-        files.reverse();
-        files
+        let newest = fold.layer_files(layer).rev();
+        newest.take_while(|file| file.as_of.is_none() || file.as_of >= from).filter(touched).collect()
     }
 
     async fn read<'f>(
@@ -133,7 +147,7 @@ impl Reviser {
         file: &'f LiveFile,
         spec: &LayerSpec,
     ) -> Result<(&'f LiveFile, Vec<RecordBatch>), ReviseError> {
-        let rows = read_live_rows(&self.lake, file, spec).await;
+        let rows = read_live_rows(self.log.lake(), file, spec).await;
         rows.map(|rows| (file, rows)).map_err(|source| ReviseError::Read { path: file.path.clone(), source })
     }
 
@@ -148,7 +162,7 @@ impl Reviser {
         windows: Option<(EventTime, EventTime)>,
     ) -> Result<Vec<StagedFile>, LayerError> {
         let tag = format!("{}-revised-{number}", layer.replace('/', "-"));
-        let mut files = EpochFiles::new(self.lake.clone(), self.attempts.staging(epoch), tag, spec)?;
+        let mut files = EpochFiles::new(self.log.lake().clone(), self.attempts.staging(epoch), tag, spec)?;
         for batch in batches {
             let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             let meta = AppendMeta { partition: -1, range: OffsetRange::default(), rows, event_times: windows };

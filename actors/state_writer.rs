@@ -70,7 +70,7 @@ impl StateWriter {
         self.write(self.attempts.delta(epoch), None, increments).await.map(Some)
     }
 
-    /// Folds the state objects that `fold` holds into one base object and writes it. Windows that no row can be in any more, and
+    /// Folds the state objects that `fold` holds into one base object and writes it. Windows that take no row any more, and
     /// dedup keys that can't match any more, are left out.
     pub async fn write_base(
         &self,

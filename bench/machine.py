@@ -9,7 +9,7 @@ import sys
 def facts():
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     memory = int(next(line.split()[1] for line in open("/proc/meminfo") if line.startswith("MemTotal"))) >> 20
-    return f"{os.cpu_count()} cores ({model}), {memory} GiB, Linux {platform.release()}"
+    return f"{os.cpu_count()} cores ({model}), {memory} GiB, Linux {'.'.join(platform.release().split('.')[:2])}"
 
 
 def on_disk(folder):

@@ -9,7 +9,7 @@ use lakeward_connect::lake::{Lake, LakeError};
 use lakeward_connect::log_store::LogStore;
 use lakeward_connect::mart::{Fences, MartError, REPLAYED_FENCE, late_fence};
 use lakeward_core::log::{
-    Fold, Incomplete, NewPartition, PipelinePaths, Refusal, Shown, TopicFacts, check_topic, expired_input,
+    Accept, Fold, Incomplete, NewPartition, PipelinePaths, Refusal, Shown, TopicFacts, check_topic, expired_input,
     first_windows, kpi_is_whole, rows_are_whole,
 };
 use lakeward_core::pipeline::{Change, Holds, Layer, Pipeline, StartOffset};
@@ -89,6 +89,17 @@ pub async fn judge(lake: &Lake, pipeline: &Pipeline, fold: Option<&Fold>) -> Jud
         Change::Additive { kpis } => Judgement::TakenUp { kpis, changes },
         Change::Rebuild => Judgement::Refused { changes },
     }
+}
+
+/// The refusal where the newest records were refused beyond what the pipeline allows, and nobody has accepted that.
+pub fn too_many_refused(pipeline: &Pipeline, fold: &Fold, accept: Accept) -> Option<Exit> {
+    let percent = pipeline.max_refused.filter(|percent| !accept.refused && fold.recent.exceeds(*percent))?;
+    let (name, recent) = (&pipeline.name, fold.recent);
+    let message = format!(
+        "{} of the newest {} records were refused, quarantine.max_percent is {percent}; `lakeward quarantine list {name}` shows          why. Mend the producer or the pipeline file, then go on with kafka.accept_refused = true until good records have come",
+        recent.quarantined, recent.records,
+    );
+    Some(Exit::refused("TOO_MANY_REFUSED", message))
 }
 
 /// Before a layer's first file: refuses folders that hold somebody else's visible files, and such as files staged below
@@ -190,32 +201,14 @@ impl Runner {
         new_kpis: &[String],
         again: bool,
     ) -> Result<Entering, Exit> {
-        if let Some(fold) = fold.filter(|fold| self.has_too_many_refused(fold)) {
-            return Err(self.too_many_refused(fold));
+        if let Some(exit) = fold.and_then(|fold| too_many_refused(&self.plan.pipeline, fold, self.accept)) {
+            return Err(exit);
         }
         let staging = log.paths().staging_root();
         check_layers(&self.lake, &self.plan.pipeline, &staging, fold.is_none(), new_kpis).await?;
         // Once it runs, a broken mart stops nothing (O3).
         let shown = if again { Shown::new() } else { self.check_mart(log, fold).await? };
         self.entering(fold, new_kpis, shown).await
-    }
-
-    /// Whether the newest records were refused beyond what the pipeline allows, and nobody has accepted that.
-    pub(crate) fn has_too_many_refused(&self, fold: &Fold) -> bool {
-        !self.accept.refused && self.plan.pipeline.max_refused.is_some_and(|percent| fold.recent.exceeds(percent))
-    }
-
-    fn too_many_refused(&self, fold: &Fold) -> Exit {
-        let (name, recent) = (&self.plan.pipeline.name, fold.recent);
-        let message = format!(
-            "{} of the newest {} records were refused, quarantine.max_percent is {}; `lakeward quarantine list {name}` shows \
-             why. Mend the producer or the pipeline file, then go on with kafka.accept_refused = true until good records \
-             have come",
-            recent.quarantined,
-            recent.records,
-            self.plan.pipeline.max_refused.unwrap_or_default()
-        );
-        Exit::refused("TOO_MANY_REFUSED", message)
     }
 
     /// The KPIs that the log takes up with a definition that only adds to its own; any other one is refused (H4).

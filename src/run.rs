@@ -13,6 +13,7 @@ use lakeward_core::ids::Version;
 use lakeward_core::log::{Accept, Fold, PipelinePaths, ResetStanding, TakeOver, reset_standing};
 use tokio::sync::watch;
 
+use crate::admission::too_many_refused;
 use crate::exit::Exit;
 use crate::topology::{self, Generation, Plan};
 
@@ -320,7 +321,8 @@ impl Runner {
                     return Ended::Cause(Cause::Fenced(claim));
                 }
                 _ = look.tick() => {
-                    if !halted && self.has_too_many_refused(&generation.head.borrow().fold) {
+                    let refused = |fold: &Fold| too_many_refused(&self.plan.pipeline, fold, self.accept).is_some();
+                    if !halted && refused(&generation.head.borrow().fold) {
                         tracing::warn!("too many of the newest records were refused");
                         halted = true;
                     }

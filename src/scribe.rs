@@ -77,8 +77,8 @@ impl Scribe {
         }
         let state = StateWriter::new(seed.log.lake().clone(), attempts.clone());
         let pipeline = Arc::new(seed.pipeline.clone());
-        let (lake, specs) = (seed.log.lake().clone(), layer_specs(&pipeline));
-        let reviser = Reviser::new(pipeline, lake, attempts.clone(), specs);
+        let specs = layer_specs(&pipeline);
+        let reviser = Reviser::new(pipeline, seed.log.clone(), attempts.clone(), specs);
         let definition = seed.pipeline.definition_hash();
         let mut scribe = Self {
             definition,
@@ -221,12 +221,9 @@ impl Scribe {
             }
         }
         for Revised { layer: name, removed, added } in revised {
-            let layer = self.seed.pipeline.layers.iter().find(|layer| layer.name == name);
-            if let Some(layer) = layer {
-                let staged = making.draft.staged.entry(name.clone());
-                staged.or_insert_with(|| (layer.path.clone(), Vec::new())).1.extend(added);
+            if let Some(layer) = self.seed.pipeline.layers.iter().find(|layer| layer.name == name) {
+                making.draft.replace(&name, &layer.path, removed, added);
             }
-            making.draft.removed.insert(name, removed);
         }
         let increments = StateIncrements { kpis, dedup: std::mem::take(&mut making.dedup) };
         let delta = self.state.write_delta(self.epoch, increments).await.map_err(|e| state_trouble(&e))?;

@@ -634,8 +634,8 @@ impl Wiring {
     }
 
     fn reviser(&self) -> Reviser {
-        let (pipeline, lake) = (Arc::clone(&self.plan.pipeline), self.log.lake().clone());
-        Reviser::new(pipeline, lake, self.attempts.clone(), layer_specs(&self.plan.pipeline))
+        let (pipeline, log) = (Arc::clone(&self.plan.pipeline), self.log.clone());
+        Reviser::new(pipeline, log, self.attempts.clone(), layer_specs(&self.plan.pipeline))
     }
 
     fn state_writer(&self) -> StateWriter {

@@ -43,7 +43,7 @@ async fn bench(limit: usize, restored: Vec<Increment>) -> Bench {
         limit,
         finals: vec![Some(gold.edge(2))],
         state: StateWriter::new(ground.lake.clone(), ground.attempts()),
-        reviser: reviser(&ground.lake, ground.attempts()),
+        reviser: reviser(&ground),
         restored: vec![restored],
     };
     let registry = KpiRegistry::new(seed, commit.edge(8), board.clone(), Bell::new().sentinel());
@@ -51,8 +51,8 @@ async fn bench(limit: usize, restored: Vec<Increment>) -> Bench {
     Bench { ground, spawned, commit: heard, gold: gold_heard, board, edge }
 }
 
-fn reviser(lake: &lakeward_connect::lake::Lake, attempts: crate::attempt::Attempts) -> Reviser {
-    Reviser::new(pipeline(), lake.clone(), attempts, BTreeMap::new())
+fn reviser(ground: &Ground) -> Reviser {
+    Reviser::new(pipeline(), ground.log.clone(), ground.attempts(), BTreeMap::new())
 }
 
 /// One thing of the key in the minute.
@@ -231,14 +231,14 @@ fn a_key_whose_windows_are_all_closed_is_forgotten_though_its_actor_lives() {
         routes.by_key.extend([(Box::from(*b"a"), 0), (Box::from(*b"b"), 0)]);
         let (actor, _heard) = listener();
         routes.actors.insert(0, actor.edge(2));
-        let (lake, attempts) = (lakeward_connect::lake::Lake::memory().0, ground(&[0]).await.attempts());
+        let ground = ground(&[0]).await;
         let seed = RegistrySeed {
             pipeline: pipeline(),
             spawn: Arc::new(|_, _, _| None),
             limit: 1,
             finals: Vec::new(),
-            state: StateWriter::new(lake.clone(), attempts.clone()),
-            reviser: reviser(&lake, attempts),
+            state: StateWriter::new(ground.lake.clone(), ground.attempts()),
+            reviser: reviser(&ground),
             restored: Vec::new(),
         };
         let (commit, _heard) = listener();

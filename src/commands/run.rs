@@ -275,7 +275,7 @@ pub fn owner_times(config: &Config) -> OwnerTimes {
 
 /// Kafka's options: the configured ones, with the brokers.
 pub fn kafka_config(config: &Config, pipeline: &Pipeline) -> Result<KafkaConfig, Exit> {
-    Ok(kafka_options(config, &pipeline.name)?.with_fetch_memory(config.memory.cap / 16))
+    Ok(kafka_options(config, &pipeline.name)?.with_fetch_memory(config.memory.fetched()))
 }
 
 /// The same for a client of another `name` than a pipeline's.

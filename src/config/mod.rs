@@ -164,6 +164,14 @@ pub struct Memory {
     pub state_cap: u64,
 }
 
+impl Memory {
+    /// Bytes that Kafka's client may hold, of all in flight.
+    #[must_use]
+    pub fn fetched(&self) -> u64 {
+        self.cap / 16
+    }
+}
+
 /// `[owner]`.
 #[derive(Clone, Debug, Default)]
 pub struct Owner {

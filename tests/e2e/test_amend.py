@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench import amending_pipeline
+from bench import amending_pipeline, in_mart
 from orders import Mix, orders, produce
 from program import wait_until
-from test_late import broken, in_mart, kill_once, table
+from test_late import broken, kill_once, table
 
 KILLS = 3
 RATE = 500

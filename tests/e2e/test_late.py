@@ -3,17 +3,15 @@
 import io
 import json
 import random
-import sqlite3
 import threading
 
 import duckdb
-import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from bench import late_pipeline
+from bench import in_mart, late_pipeline
 from orders import Mix, orders, produce
 from program import wait_until
 
@@ -113,15 +111,6 @@ def read_from_outside(bench, late):
 def table(bench, path, columns=None):
     files = sorted(file for file in bench.lake.files(path) if file.endswith(".parquet"))
     return pa.concat_tables(pq.ParquetFile(io.BytesIO(bench.lake.read(file))).read(columns) for file in files)
-
-
-def in_mart(bench, statement):
-    if bench.mart_url.startswith("sqlite"):
-        with sqlite3.connect(bench.mart_url.removeprefix("sqlite://")) as connection:
-            return connection.execute(statement).fetchall()
-    with psycopg.connect(bench.mart_url) as connection:
-        cursor = connection.execute(statement)
-        return cursor.fetchall() if cursor.description else []
 
 
 @pytest.fixture

@@ -4,15 +4,13 @@ what is gone says so (H1)."""
 import io
 import json
 import random
-import sqlite3
 import threading
 from contextlib import contextmanager
 
-import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from bench import amazon_pipeline, late_pipeline
+from bench import amazon_pipeline, in_mart, late_pipeline
 from orders import Mix, orders, produce
 from program import wait_until
 
@@ -178,12 +176,3 @@ def verified(bench, *arguments):
     assert code == 0, text
     told = json.loads(text.splitlines()[-1])["invariants"]
     return {one["invariant"]: "holds" if one["verdict"] == "holds" else one["why"] for one in told}
-
-
-def in_mart(bench, statement):
-    if bench.mart_url.startswith("sqlite"):
-        with sqlite3.connect(bench.mart_url.removeprefix("sqlite://")) as connection:
-            return connection.execute(statement).fetchall()
-    with psycopg.connect(bench.mart_url) as connection:
-        cursor = connection.execute(statement)
-        return cursor.fetchall() if cursor.description else []

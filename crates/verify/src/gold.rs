@@ -10,6 +10,7 @@ use lakeward_core::types::Column as Declared;
 
 use crate::cell::Cell;
 use crate::eval::eval;
+use crate::files::MEANWHILE;
 use crate::history::{Gone, Live};
 use crate::invariant::Invariant::{I6, I11};
 use crate::report::Report;
@@ -174,11 +175,7 @@ impl<'p> Gold<'p> {
     pub fn settle(&mut self, gone: &BTreeMap<String, Gone>, report: &mut Report) {
         let Some(Revisable { expected, mut found, missed }) = self.revisable.take() else { return };
         if missed {
-            let why = format!(
-                "files of gold/{} were replaced while they were read; ask again when it is quiet",
-                self.kpi.name
-            );
-            [I6, I11].iter().for_each(|invariant| report.undecided(*invariant, why.clone()));
+            [I6, I11].iter().for_each(|invariant| report.undecided(*invariant, MEANWHILE));
         }
         let gone = gone.get(&format!("gold/{}", self.kpi.name)).map(|gone| gone.upto);
         for (identity, (wanted, at)) in &expected {
@@ -291,4 +288,60 @@ pub fn of_pipeline(pipeline: &Pipeline) -> HashMap<usize, Gold<'_>> {
         _ => None,
     });
     layers.filter_map(|i| Some((i, Gold::new(pipeline, pipeline.kpis.get(i)?)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use lakeward_core::log::{
+        Author, ClosedWindows, Draft, EntryKind, Fold, Member, NewPartition, render, render_first,
+    };
+
+    use super::*;
+    use crate::report::Verdict;
+
+    const FEED: &str = "name = \"p\"\nsource.topic = \"t\"\nfields = { id = \"string!\" }\n[[kpi]]\nname = \"k\"\n\
+        window = { tumbling = \"1m\" }\nlate = \"amend\"\namend_for = \"1h\"\nmart = false\nmeasures = { n = \"count(*)\" }\n";
+
+    /// An entry that closes one window, of a KPI whose windows late rows revise.
+    fn entry() -> Entry {
+        let (attempt, member) = ("a".repeat(8), Member::default());
+        let author = Author { claim: Version(0), attempt, member, definition: "d".to_owned(), now: 0 };
+        let mut claim = Draft::empty(EntryKind::Claim { takes: "all".to_owned() });
+        claim.new_partitions.insert(0, NewPartition { incarnation: 0, topic_id: None, start: 0 });
+        let fold = Fold::first(&render_first("l", &claim, &author), "h".to_owned()).unwrap();
+        let mut draft = Draft::empty(EntryKind::Epoch);
+        let closed = ClosedWindows { windows: vec![EventTime(0)], rows: 1, ..ClosedWindows::default() };
+        draft.closed.insert("k".to_owned(), closed);
+        render(&fold, &draft, &author)
+    }
+
+    /// What is said where no file holds the window's row.
+    fn lacking(happened: fn(&mut Gold<'_>, &mut BTreeMap<String, Gone>)) -> Verdict {
+        let pipeline = Pipeline::parse(FEED, "p").unwrap();
+        let mut gold = Gold::new(&pipeline, &pipeline.kpis[0]);
+        let row = || Answered { start: 0, key: Vec::new(), answers: vec![Cell::Int(3)], revision: 0 };
+        let (mut report, mut gone) = (Report::default(), BTreeMap::new());
+        let closed = Closed { finals: vec![row()], revised: Vec::new() };
+        gold.compare(&entry(), &closed, Vec::new(), &mut report);
+        assert_eq!(report.verdict(I6), Verdict::Holds, "{:?}", report.evidence(I6));
+        happened(&mut gold, &mut gone);
+        gold.settle(&gone, &mut report);
+        report.verdict(I6)
+    }
+
+    #[test]
+    fn a_row_that_no_file_holds_is_missing_unless_its_file_has_gone() {
+        assert_eq!(lacking(|_, _| ()), Verdict::Broken(1));
+        let replaced = lacking(|gold, _| gold.miss());
+        assert!(
+            matches!(&replaced, Verdict::NotCheckable(why) if why.contains("while they were read")),
+            "{replaced:?}"
+        );
+        let expired = lacking(|_, gone| gone.entry("gold/k".to_owned()).or_default().upto = Version(1));
+        assert_eq!(expired, Verdict::Holds, "what retention took is told where the file is looked for");
+        let before = lacking(|_, gone| drop(gone.insert("gold/k".to_owned(), Gone::default())));
+        assert_eq!(before, Verdict::Broken(1));
+    }
 }

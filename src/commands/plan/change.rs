@@ -10,7 +10,7 @@ use lakeward_core::log::{
 use lakeward_core::pipeline::Pipeline;
 use serde::Serialize;
 
-use crate::admission::{Judgement, check_layers, judge, ways};
+use crate::admission::{Judgement, check_layers, judge, too_many_refused, ways};
 use crate::commands::run::accepted;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -129,12 +129,8 @@ impl Change {
     }
 
     fn judge_quarantine(&mut self, config: &Config, pipeline: &Pipeline, fold: Option<&Fold>) {
-        let exceeds = |fold: &Fold| pipeline.max_refused.is_some_and(|percent| fold.recent.exceeds(percent));
-        if fold.is_some_and(exceeds) && !config.kafka.accept_refused {
-            let message = "too many of the newest records were refused; `lakeward quarantine list` shows why, \
-                           kafka.accept_refused goes on"
-                .to_owned();
-            self.refuse(Refusal { code: "TOO_MANY_REFUSED".to_owned(), message });
+        if let Some(exit) = fold.and_then(|fold| too_many_refused(pipeline, fold, accepted(config))) {
+            self.refuse(exit.into());
         }
     }
 

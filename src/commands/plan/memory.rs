@@ -42,7 +42,7 @@ pub struct Memory {
 pub fn of(pipeline: &Pipeline, partitions: Option<usize>, config: &Config, state_now: Option<u64>) -> Memory {
     let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let partitions = wide(partitions.unwrap_or(1).max(1));
-    let fetched_ahead = (config.memory.cap / 16).max(partitions.saturating_mul(QUEUE_AT_LEAST));
+    let fetched_ahead = config.memory.fetched().max(partitions.saturating_mul(QUEUE_AT_LEAST));
     let batches = wide(credits::SOURCE + credits::LAYER + credits::ROWS);
     let under_way = partitions
         .saturating_mul(batches)

@@ -11,6 +11,7 @@ use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
+use super::bounds::window_end;
 use super::render::{RenderError, gold_batch, identities};
 use super::windows::WindowRow;
 use crate::ids::EventTime;
@@ -51,7 +52,20 @@ impl<'p> Revisions<'p> {
     /// Whether a file whose windows start in `[first, last]` may hold rows that are replaced.
     #[must_use]
     pub fn may_touch(&self, first: EventTime, last: EventTime) -> bool {
-        !self.waiting.is_empty() && self.windows.range(first..=last).next().is_some()
+        self.windows.range(first..=last).next().is_some()
+    }
+
+    /// The earliest end of a window that is revised: files that came before any watermark was there hold none of them.
+    #[must_use]
+    pub fn closed_from(&self) -> Option<EventTime> {
+        let window = self.pipeline.kpis.get(self.kpi)?.window;
+        self.windows.first().map(|start| window_end(window, *start))
+    }
+
+    /// Whether every row that is replaced has been found.
+    #[must_use]
+    pub fn are_done(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// The rows of a file anew; `None` if it holds none that is replaced.
@@ -164,6 +178,14 @@ mod tests {
         found
     }
 
+    fn revisions_left(pipeline: &Pipeline) -> Revisions<'_> {
+        let mut revisions = Revisions::new(pipeline, 0, vec![row(3, "red", 1), row(2, "red", 1)]).unwrap();
+        let file = [gold_batch(pipeline, 0, &[row(3, "red", 0)]).unwrap().batch];
+        assert!(revisions.rewrite(&file).unwrap().is_some());
+        assert_eq!(revisions.closed_from(), Some(EventTime(3 * MINUTE)), "minute 2 ends there");
+        revisions
+    }
+
     #[test]
     fn a_row_is_replaced_where_it_is_and_its_neighbours_stay() {
         let pipeline = Pipeline::parse(FEED, "p.toml").unwrap_or_else(|e| panic!("{e:?}"));
@@ -194,6 +216,6 @@ mod tests {
 
         let mut again = Revisions::new(&pipeline, 0, vec![row(0, "blue", 21)]).unwrap();
         assert_eq!(shown(&again.rewrite(&first).unwrap().unwrap())[0], (0, text("blue"), 21, 2, text("2")));
-        assert!(!may_touch(&again, 0, 9), "nothing waits any more");
+        assert!(again.are_done() && !revisions_left(&pipeline).are_done());
     }
 }

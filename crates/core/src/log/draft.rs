@@ -132,6 +132,13 @@ impl Draft {
             rebuilt: None,
         }
     }
+
+    /// Staged files take the place of live ones in a layer (H1). `folder`: the layer's.
+    pub fn replace(&mut self, layer: &str, folder: &str, removed: Vec<String>, added: Vec<StagedFile>) {
+        let staged = self.staged.entry(layer.to_owned());
+        staged.or_insert_with(|| (folder.to_owned(), Vec::new())).1.extend(added);
+        self.removed.entry(layer.to_owned()).or_default().extend(removed);
+    }
 }
 
 /// Who writes an entry, and under what.

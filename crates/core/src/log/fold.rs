@@ -177,12 +177,16 @@ impl Fold {
     }
 
     /// Live files of one layer.
-    pub fn layer_files(&self, layer: &str) -> impl Iterator<Item = &LiveFile> {
+    pub fn layer_files(&self, layer: &str) -> impl DoubleEndedIterator<Item = &LiveFile> {
         self.layer_files_above(layer, None)
     }
 
     /// Live files of one layer that entries above `version` added; `None`: all.
-    pub fn layer_files_above(&self, layer: &str, version: Option<Version>) -> impl Iterator<Item = &LiveFile> {
+    pub fn layer_files_above(
+        &self,
+        layer: &str,
+        version: Option<Version>,
+    ) -> impl DoubleEndedIterator<Item = &LiveFile> {
         self.files.get(layer).into_iter().flat_map(move |files| files.above(version))
     }
 

@@ -53,12 +53,12 @@ impl LiveFiles {
     }
 
     /// All files, in the order of the entries that added them.
-    pub fn iter(&self) -> impl Iterator<Item = &LiveFile> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &LiveFile> {
         self.above(None)
     }
 
     /// The files that entries above `version` added (`None`: all), without a look at the others.
-    pub fn above(&self, version: Option<Version>) -> impl Iterator<Item = &LiveFile> {
+    pub fn above(&self, version: Option<Version>) -> impl DoubleEndedIterator<Item = &LiveFile> {
         let (block, entry) = match version {
             None => (0, Bound::Unbounded),
             Some(version) => (block_of(version), Bound::Excluded(version)),
