@@ -28,8 +28,21 @@ pub enum DecimalError {
 
 /// `10^exponent`, or `None` above `10^38`.
 #[must_use]
-pub const fn pow10(exponent: u32) -> Option<i128> {
-    10_i128.checked_pow(exponent)
+pub fn pow10(exponent: u32) -> Option<i128> {
+    POWERS_OF_TEN.get(usize::try_from(exponent).ok()?).copied()
+}
+
+const POWERS_OF_TEN: [i128; 39] = powers_of_ten();
+
+#[allow(clippy::indexing_slicing, reason = "while compiling, and below the length")]
+const fn powers_of_ten() -> [i128; 39] {
+    let mut powers = [1; 39];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = powers[exponent - 1] * 10;
+        exponent += 1;
+    }
+    powers
 }
 
 /// Whether an unscaled value has at most `precision` digits.

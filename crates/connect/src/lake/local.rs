@@ -8,16 +8,22 @@ use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, Write},
+    num::NonZero,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::UNIX_EPOCH,
 };
 
 use bytes::Bytes;
+use rustix::fs::Advice;
 
 use super::{Create, DirEntry, LakeError, Rename, Stat, checksum::Checksum, path as names};
 
 const CHUNK: usize = 1 << 20;
+
+/// A file being written is handed to the disk, and forgotten by the page cache, in steps of this many bytes; smaller
+/// files stay cached for those who read them next.
+const STEP: u64 = 8 << 20;
 
 #[derive(Clone, Debug)]
 pub(super) struct Local {
@@ -151,7 +157,7 @@ impl Local {
     pub(super) fn create_file(&self, path: &str) -> Result<LocalFile, LakeError> {
         let file = self.make_folder(&self.full(names::parent(path))).and_then(|()| new_file(&self.full(path)));
         let file = file.map_err(|e| self.error(path, "create", &e))?;
-        Ok(LocalFile { local: self.clone(), path: path.to_owned(), file })
+        Ok(LocalFile { local: self.clone(), path: path.to_owned(), file, written: 0, handed_on: 0 })
     }
 
     pub(super) fn checksum(&self, path: &str) -> Result<Option<String>, LakeError> {
@@ -282,18 +288,39 @@ pub(super) struct LocalFile {
     local: Local,
     path: String,
     file: File,
+    written: u64,
+    /// Bytes that the disk has been told to begin with.
+    handed_on: u64,
 }
 
 impl LocalFile {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), LakeError> {
-        self.file.write_all(bytes).map_err(|e| self.local.error(&self.path, "write", &e))
+        self.file.write_all(bytes).map_err(|e| self.local.error(&self.path, "write", &e))?;
+        self.written += u64::try_from(bytes.len()).unwrap_or(0);
+        if self.written - self.handed_on >= STEP {
+            self.hand_on();
+        }
+        Ok(())
     }
 
-    pub(super) fn close(self) -> Result<(), LakeError> {
+    pub(super) fn close(mut self) -> Result<(), LakeError> {
         self.file
             .sync_all()
             .and_then(|()| self.local.sync_folder(&self.path))
-            .map_err(|e| self.local.error(&self.path, "sync", &e))
+            .map_err(|e| self.local.error(&self.path, "sync", &e))?;
+        if self.handed_on > 0 {
+            self.hand_on();
+        }
+        Ok(())
+    }
+
+    /// Has the disk begin with what was written since the last call, so that the sync at the end finds little left, and
+    /// gives back the page cache of what it has finished by now: an endless stream would push everything else out of it.
+    fn hand_on(&mut self) {
+        let from = self.handed_on.saturating_sub(2 * STEP);
+        // A hint: a file system that can't take it changes nothing.
+        let _ = rustix::fs::fadvise(&self.file, from, NonZero::new(self.written - from), Advice::DontNeed);
+        self.handed_on = self.written;
     }
 
     pub(super) fn abort(self) {
@@ -329,5 +356,22 @@ fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_page_cache_forgets_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Local::open(folder.path(), "local").unwrap();
+        let pieces: Vec<Vec<u8>> = (0..40_u8).map(|piece| vec![piece; 700_001]).collect();
+        let mut file = lake.create_file("a/b").unwrap();
+        pieces.iter().for_each(|piece| file.write(piece).unwrap());
+        assert_eq!((file.written, file.handed_on > 2 * STEP), (40 * 700_001, true));
+        file.close().unwrap();
+        assert!(lake.read("a/b").unwrap().unwrap() == pieces.concat());
     }
 }

@@ -248,7 +248,10 @@ impl Lake {
         path::check(self.store(), path)?;
         let owned = path.to_owned();
         let target = match &self.0 {
-            Store::Local(local) => Target::Local(self.off(local, path, move |local| local.create_file(&owned)).await?),
+            Store::Local(local) => {
+                let file = self.off(local, path, move |local| local.create_file(&owned)).await?;
+                Target::Local(Box::new(file))
+            }
             Store::Hdfs(hdfs) => Target::Hdfs(Box::new(hdfs.create_file(path).await?)),
             Store::Memory(memory) => Target::Memory(memory.create_file(path)?),
         };

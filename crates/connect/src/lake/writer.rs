@@ -23,7 +23,7 @@ pub struct LakeWriter {
 
 /// The open file of one kind of store; `Broken` after a failure, when only the name can still be removed.
 pub(super) enum Target {
-    Local(LocalFile),
+    Local(Box<LocalFile>),
     Hdfs(Box<HdfsFile>),
     Memory(MemoryFile),
     Broken,

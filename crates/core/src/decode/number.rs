@@ -33,42 +33,91 @@ fn integral(text: &str) -> Result<Option<i64>, Problem> {
 /// The value times 10^`scale`. Digits beyond the scale are rounded half away from zero if `round`, else refused unless
 /// they are zeros.
 pub(super) fn decimal(text: &str, precision: u8, scale: i8, round: bool) -> Result<i128, Problem> {
-    match short_decimal(text, i64::from(scale), round) {
+    let short = Short::read(text.as_bytes()).filter(|(_, length)| *length == text.len());
+    match short.and_then(|(number, _)| number.decimal(scale, round)) {
         Some(value) if fits(value, precision) => Ok(value),
         Some(_) => Err(out_of_range(text, precision, scale)),
         None => long_decimal(text, precision, scale, round),
     }
 }
 
-/// Plain numbers of up to 18 digits; `None` leaves the decision to `long_decimal`.
-fn short_decimal(text: &str, scale: i64, round: bool) -> Option<i128> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.len() > FAST_DIGITS {
-        return None;
-    }
-    let (mut mantissa, mut behind, mut point) = (0_u64, 0_i64, false);
-    for byte in digits.bytes() {
-        match byte {
-            b'0'..=b'9' => {
-                mantissa = mantissa * 10 + u64::from(byte - b'0');
-                behind += i64::from(point);
-            }
-            b'.' => point = true,
-            _ => return None,
-        }
-    }
-    let scaled = if behind <= scale {
-        i128::from(mantissa).checked_mul(power(scale - behind)?)?
-    } else {
-        let unit = power(behind - scale)?;
-        let (whole, rest) = (i128::from(mantissa) / unit, i128::from(mantissa) % unit);
-        if rest != 0 && !round {
+/// A number of at most 18 digits without an exponent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    digits: u64,
+    /// How many of the digits stand behind the point.
+    behind: u8,
+    negative: bool,
+}
+
+impl Short {
+    /// The number at the beginning of `bytes` and its length. `None` where none stands there, and where the long way has to
+    /// decide.
+    pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+        let negative = bytes.first() == Some(&b'-');
+        let start = usize::from(negative);
+        let (whole, mut at) = digits(bytes, start, 0)?;
+        if bytes.get(start) == Some(&b'0') && at > start + 1 {
             return None;
         }
-        whole + i128::from(rest * 2 >= unit)
-    };
-    Some(if digits.len() < text.len() { -scaled } else { scaled })
+        let (mut all, mut behind) = (whole, 0);
+        if bytes.get(at) == Some(&b'.') {
+            let point = at;
+            (all, at) = digits(bytes, at + 1, whole)?;
+            behind = at - point - 1;
+        }
+        let is_whole = !matches!(bytes.get(at), Some(b'e' | b'E'));
+        let is_short = at - start <= FAST_DIGITS;
+        (is_whole && is_short).then_some((Self { digits: all, behind: u8::try_from(behind).ok()?, negative }, at))
+    }
+
+    /// The value, if no digit stands behind a point.
+    pub fn integer(self) -> Option<i64> {
+        let value = i64::try_from(self.digits).ok().filter(|_| self.behind == 0)?;
+        Some(if self.negative { -value } else { value })
+    }
+
+    /// The nearest double, where it is the quotient of two doubles that hold digits and power of ten exactly; that
+    /// quotient is rounded once (W. Clinger, "How to read floating point numbers accurately", 1990).
+    pub fn float(self) -> Option<f64> {
+        const EXACT: u64 = 1 << 53;
+        let power = POWERS_OF_TEN.get(usize::from(self.behind))?;
+        #[allow(clippy::cast_precision_loss, reason = "below 2^53 nothing is lost")]
+        let value = (self.digits <= EXACT).then(|| self.digits as f64 / power)?;
+        Some(if self.negative && self.digits != 0 { -value } else { value })
+    }
+
+    /// The value times 10^`scale`, rounded half away from zero. `None` where digits would be lost without `round`.
+    pub fn decimal(self, scale: i8, round: bool) -> Option<i128> {
+        let (behind, scale) = (i64::from(self.behind), i64::from(scale));
+        let scaled = if behind <= scale {
+            i128::from(self.digits).checked_mul(power(scale - behind)?)?
+        } else {
+            let unit = u64::try_from(power(behind - scale)?).ok()?;
+            let (whole, rest) = (self.digits / unit, self.digits % unit);
+            if rest != 0 && !round {
+                return None;
+            }
+            i128::from(whole) + i128::from(rest >= unit - rest)
+        };
+        Some(if self.negative { -scaled } else { scaled })
+    }
 }
+
+/// Goes on from `value` with the digits at `at`, one at least; answers where they end. Beyond twenty digits the value is
+/// rubbish.
+fn digits(bytes: &[u8], mut at: usize, mut value: u64) -> Option<(u64, usize)> {
+    let start = at;
+    while let Some(digit) = bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        value = value.wrapping_mul(10).wrapping_add(digit.into());
+        at += 1;
+    }
+    (at > start).then_some((value, at))
+}
+
+/// Powers of ten that a double holds exactly.
+const POWERS_OF_TEN: [f64; 19] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 
 fn power(exponent: i64) -> Option<i128> {
     pow10(u32::try_from(exponent).ok()?)

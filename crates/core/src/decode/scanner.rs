@@ -6,6 +6,7 @@
 
 use super::convert::{self, Token};
 use super::fields::Fields;
+use super::number::Short;
 use super::staged::{Cell, Place, StagedRecord};
 use crate::json_line::Clashes;
 
@@ -18,7 +19,7 @@ const MAX_EXPONENT_DIGITS: usize = 2;
 /// Reads `text` into `record`; `None` means that nothing is known about it and `record` holds rubbish.
 pub(super) fn scan(text: &str, fields: &mut Fields, record: &mut StagedRecord) -> Option<()> {
     record.reset(fields.defs().len());
-    let mut cursor = Cursor { text, bytes: text.as_bytes(), at: 0 };
+    let mut cursor = Cursor { text, bytes: text.as_bytes(), at: 0, is_plain: is_plain(text.as_bytes()) };
     cursor.skip_space();
     cursor.eat(b'{')?;
     cursor.skip_space();
@@ -34,15 +35,14 @@ pub(super) fn scan(text: &str, fields: &mut Fields, record: &mut StagedRecord) -
 fn members(cursor: &mut Cursor<'_>, fields: &mut Fields, record: &mut StagedRecord) -> Option<()> {
     for position in 0.. {
         cursor.skip_space();
-        let place = cursor.string()?;
-        let name = cursor.slice(place)?;
+        let name = cursor.name(fields, position)?;
         cursor.skip_space();
-        cursor.eat(b':')?;
-        cursor.skip_space();
-        let token = cursor.value()?;
-        match fields.find_at(position, name) {
-            Some(index) => known(fields, record, index, token)?,
-            None => unknown(cursor, record, name, place)?,
+        match name {
+            Name::Known(index) => known(cursor, fields, record, index)?,
+            Name::Unknown(name, place) => {
+                cursor.value()?;
+                unknown(cursor, record, name, place)?;
+            }
         }
         cursor.skip_space();
         match cursor.take()? {
@@ -54,12 +54,20 @@ fn members(cursor: &mut Cursor<'_>, fields: &mut Fields, record: &mut StagedReco
     None
 }
 
-fn known(fields: &Fields, record: &mut StagedRecord, index: usize, token: Token<'_>) -> Option<()> {
+fn known(cursor: &mut Cursor<'_>, fields: &Fields, record: &mut StagedRecord, index: usize) -> Option<()> {
     let slot = record.cells.get_mut(index)?;
     if slot.is_some() {
         return None;
     }
-    *slot = Some(convert::cell(fields.def(index)?, token).ok()?);
+    let def = fields.def(index)?;
+    let short = cursor.short_number().and_then(|(number, length)| Some((convert::short(def, number)?, length)));
+    *slot = Some(match short {
+        Some((cell, length)) => {
+            cursor.at += length;
+            cell
+        }
+        None => convert::cell(def, cursor.value()?).ok()?,
+    });
     record.clashes.add(fields.clashes(index));
     Some(())
 }
@@ -79,10 +87,17 @@ fn is_complete(fields: &Fields, record: &StagedRecord) -> bool {
     cells.all(|(def, cell)| !def.required || !matches!(cell, None | Some(Cell::Null)))
 }
 
+/// What stands in front of a value.
+enum Name<'a> {
+    Known(usize),
+    Unknown(&'a str, Place),
+}
+
 struct Cursor<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    is_plain: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -104,6 +119,27 @@ impl<'a> Cursor<'a> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
+    }
+
+    /// A name and its colon. Producers keep their order, so mostly one comparison finds the whole of it.
+    fn name(&mut self, fields: &mut Fields, position: usize) -> Option<Name<'a>> {
+        let rest = self.bytes.get(self.at..)?;
+        if let Some((index, text)) = fields.expected(position)
+            && rest.starts_with(text)
+        {
+            self.at += text.len();
+            return Some(Name::Known(index));
+        }
+        let place = self.string()?;
+        let name = self.slice(place)?;
+        self.skip_space();
+        self.eat(b':')?;
+        Some(fields.find_at(position, name).map_or(Name::Unknown(name, place), Name::Known))
+    }
+
+    /// The number here and its length, if it is short.
+    fn short_number(&self) -> Option<(Short, usize)> {
+        Short::read(self.bytes.get(self.at..)?)
     }
 
     fn slice(&self, place: Place) -> Option<&'a str> {
@@ -134,7 +170,7 @@ impl<'a> Cursor<'a> {
     fn string(&mut self) -> Option<Place> {
         self.eat(b'"')?;
         let from = self.at;
-        self.at = end_of_plain(self.bytes, from);
+        self.at = if self.is_plain { quote(self.bytes, from) } else { end_of_plain(self.bytes, from) };
         let to = self.at;
         self.eat(b'"')?;
         Some(Place { from, to, in_scratch: false })
@@ -185,21 +221,44 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// Each byte's highest bit.
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// The first byte at or after `at` that is a quote, a backslash or a control character; eight bytes at a time.
-fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
+/// Whether there is neither a backslash nor a control character, so that a string ends at the next quote. One look at the
+/// whole, which the compiler makes one of many bytes at a time.
+fn is_plain(bytes: &[u8]) -> bool {
+    !bytes.iter().fold(false, |odd, &byte| odd | (byte < 0x20) | (byte == b'\\'))
+}
+
+/// A byte's high bit is set where the byte is below `limit`, which is at most 0x80; borrows disturb only bytes above the
+/// first one found.
+fn below(word: u64, limit: u64) -> u64 {
+    word.wrapping_sub(ONES * limit) & !word & HIGH
+}
+
+fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ (ONES * u64::from(byte)), 1)
+}
+
+/// The first quote at or after `at`.
+fn quote(bytes: &[u8], at: usize) -> usize {
+    first(bytes, at, |word| equal(word, b'"'), |byte| byte == b'"')
+}
+
+/// The first byte at or after `at` that is a quote, a backslash or a control character.
+fn end_of_plain(bytes: &[u8], at: usize) -> usize {
+    let found = |word| equal(word, b'"') | equal(word, b'\\') | below(word, 0x20);
+    first(bytes, at, found, |byte| byte == b'"' || byte == b'\\' || byte < 0x20)
+}
+
+/// The first byte at or after `at` that is looked for, else the end; eight bytes at a time.
+fn first(bytes: &[u8], mut at: usize, in_word: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        // A byte's high bit is set where the byte is found; borrows disturb only bytes above the first one found.
-        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
-        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-        let found = equal(b'"') | equal(b'\\') | below(word, 0x20);
+        let found = in_word(u64::from_le_bytes(*chunk));
         if found != 0 {
             return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
         }
         at += 8;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|&&byte| byte != b'"' && byte != b'\\' && byte >= 0x20).count()
+    at + rest.iter().take_while(|&&byte| !is(byte)).count()
 }
 
 #[cfg(test)]
