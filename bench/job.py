@@ -72,6 +72,11 @@ class Job:
             sum(len(change["added"]) for entry in entries for change in entry.get("layers", {}).values()),
             self._check() if self.given.check else None, events / (ended - claimed_at))
 
+    def start(self, *command):
+        """Another of the program's commands, as a process."""
+        with open(self.folder / f"{command[0]}.out", "ab") as out:
+            return subprocess.Popen([self.binary, "--config", self.config, *map(str, command)], stdout=out, stderr=out)
+
     def verify(self):
         """The program's own recomputation."""
         done = subprocess.run([self.binary, "--config", self.config, "verify", "amazon-sales"], capture_output=True, text=True)

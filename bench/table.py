@@ -1,5 +1,7 @@
 """The tables at the end: medians, the smallest and largest beside them."""
 
+from collections import Counter
+from math import ceil
 from statistics import median
 
 COLUMNS = [
@@ -66,3 +68,42 @@ def scaling(names, measured):
     for name, runs in zip(names, measured):
         lines.append(f"| {name} | " + " | ".join(_cell([one[of] for one in runs], "{:,.0f}") for _, of in columns) + " |")
     return "\n".join(lines)
+
+
+SHARES = (0.5, 0.9, 0.99, 1)
+BUCKET, LAST_BUCKET, BAR = 0.05, 20, 40
+
+
+def latencies(seen):
+    """One line per stretch, and how its waits for `kpi_1min` are spread."""
+    heads = ["orders/s", "epochs", *(f"{of} {name}" for of in ("kpi_1min ms", "Silver s") for name in ("p50", "p90", "p99", "max")),
+             "peak MB", "first row s", "Silver files", "per folder and epoch"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for one in seen:
+        rate = f"{one.rate:,.0f}" + (f" ({one.stretch.note})" if one.stretch.note else "")
+        cells = [rate, one.stretch.epoch_age, *(f"{wait * 1e3:.0f}" for wait in _percentiles(one.kpi)),
+                 *(f"{wait:.2f}" for wait in _percentiles(one.silver)), f"{one.peak_mb:.0f}", f"{one.first:.2f}",
+                 f"{one.files} after {one.stretch.seconds} s", str(one.most_per_leaf)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(["\n".join(lines), *(_histogram(one) for one in seen)]) if seen else ""
+
+
+def _percentiles(waits):
+    """The smallest wait that so large a share of the orders don't exceed."""
+    ordered = sorted(waits)
+    return [ordered[min(len(ordered), ceil(share * len(ordered))) - 1] for share in SHARES]
+
+
+def _histogram(one):
+    counts = Counter(min(int(wait / BUCKET), LAST_BUCKET) for wait in one.kpi)
+    lines = ["", "```text", f"{one.rate:,.0f} orders/s, epochs of {one.stretch.epoch_age}: ms until kpi_1min shows an order, share of orders"]
+    for bucket in range(max(counts) + 1):
+        share = counts[bucket] / len(one.kpi)
+        begin = f"{bucket * BUCKET * 1e3:5.0f}{'+' if bucket == LAST_BUCKET else ' '}"
+        lines.append(f"{begin} {share:6.1%} {'#' * round(share * BAR)}".rstrip())
+    return "\n".join([*lines, "```"])
+
+
+def silent(one):
+    return (f"Without orders: {one.share:.2%} of a core over {one.seconds} s. The first order afterwards is in `kpi_1min` after "
+            f"{one.first * 1e3:.0f} ms; {len(one.next)} more, one by one: {_cell([wait * 1e3 for wait in one.next], '{:.0f}')} ms.")
