@@ -171,7 +171,7 @@ def stamps(topic):
     left = sum(ends(consumer, topic).values())
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
     while left:
-        messages = consumer.consume(10_000, 30)
+        messages = consumer.consume(min(left, 10_000), 30)
         if not messages:
             raise SystemExit(f"bench: {left} records of {topic} don't come")
         for message in messages:
