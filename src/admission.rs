@@ -96,7 +96,9 @@ pub fn too_many_refused(pipeline: &Pipeline, fold: &Fold, accept: Accept) -> Opt
     let percent = pipeline.max_refused.filter(|percent| !accept.refused && fold.recent.exceeds(*percent))?;
     let (name, recent) = (&pipeline.name, fold.recent);
     let message = format!(
-        "{} of the newest {} records were refused, quarantine.max_percent is {percent}; `lakeward quarantine list {name}` shows          why. Mend the producer or the pipeline file, then go on with kafka.accept_refused = true until good records have come",
+        "{} of the newest {} records were refused, quarantine.max_percent is {percent}; `lakeward quarantine list {name}` shows \
+         why. Mend the producer or the pipeline file, then go on with kafka.accept_refused = true until good records have \
+         come",
         recent.quarantined, recent.records,
     );
     Some(Exit::refused("TOO_MANY_REFUSED", message))
