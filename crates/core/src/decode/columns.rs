@@ -1,106 +1,274 @@
-//! Arrow column builders, one per declared field.
+//! The columns of a batch while it is decoded.
+//!
+//! A record's values are appended as they are read, each to its column. The record is a row only once all of it is known to
+//! be good; until `keep` says so, `take_back` undoes it.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder,
-    StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    NullBufferBuilder, StringArray, TimestampMicrosecondArray,
 };
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 
+use super::number::Short;
 use super::staged::{Cell, StagedRecord};
+use crate::decimal::fits;
 use crate::pipeline::FieldDef;
 use crate::types::DataType;
 
 /// Bytes per text that a first batch reserves.
 const TEXT_BYTES: usize = 12;
 
-/// The columns of a batch being decoded.
+/// One column per declared field. All hold `rows` values, or one more where the record at hand has one.
 #[derive(Debug)]
 pub(super) struct Columns {
-    builders: Vec<Builder>,
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+/// The values of a field.
+#[derive(Debug)]
+pub(super) struct Column {
+    ty: DataType,
+    values: Values,
+    present: NullBufferBuilder,
+    /// Of the last batch: bytes of its texts, per row and rounded up.
+    text_bytes: usize,
 }
 
 #[derive(Debug)]
-enum Builder {
-    String(StringBuilder),
-    Bool(BooleanBuilder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Float64(Float64Builder),
-    Decimal(Decimal128Builder),
-    Date(Date32Builder),
-    Timestamp(TimestampMicrosecondBuilder),
+enum Values {
+    /// The texts one after the other, and where each of them ends.
+    Text(Vec<u8>, Vec<i32>),
+    Bool(BooleanBufferBuilder),
+    /// Also days.
+    Int32(Vec<i32>),
+    /// Also microseconds.
+    Int64(Vec<i64>),
+    Float64(Vec<f64>),
+    Decimal(Vec<i128>),
 }
 
 impl Columns {
-    /// Builders for `rows` rows.
-    pub fn new(fields: &[FieldDef], rows: usize) -> Self {
-        Self { builders: fields.iter().map(|field| Builder::new(field.ty, rows)).collect() }
+    /// Columns without rows.
+    pub fn new(fields: &[FieldDef]) -> Self {
+        Self { columns: fields.iter().map(|field| Column::new(field.ty)).collect(), rows: 0 }
+    }
+
+    /// Makes room for `rows` rows.
+    pub fn reserve(&mut self, rows: usize) {
+        for column in &mut self.columns {
+            column.reserve(rows);
+        }
+    }
+
+    /// The column of field `index`, ready for the record's value; `None` if it has one.
+    pub fn vacant(&mut self, index: usize) -> Option<&mut Column> {
+        self.columns.get_mut(index).filter(|column| column.present.len() == self.rows)
     }
 
     /// Appends a record that was read from `payload`.
     pub fn append(&mut self, record: &StagedRecord, payload: &str) {
-        for (builder, cell) in self.builders.iter_mut().zip(&record.cells) {
-            builder.append(cell.unwrap_or(Cell::Null), record, payload);
+        for (column, cell) in self.columns.iter_mut().zip(&record.cells) {
+            match cell.unwrap_or(Cell::Null) {
+                Cell::Text(place) => column.append_text(record.text(place, payload)),
+                cell => column.append(cell),
+            }
         }
     }
 
-    /// The finished columns.
-    pub fn finish(self) -> Vec<ArrayRef> {
-        self.builders.into_iter().map(Builder::finish).collect()
+    /// Gives each field that the record lacks a NULL. `None` if one of them is required.
+    pub fn complete(&mut self, fields: &[FieldDef]) -> Option<()> {
+        for (column, field) in self.columns.iter_mut().zip(fields) {
+            if column.present.len() == self.rows {
+                (!field.required).then(|| column.append(Cell::Null))?;
+            }
+        }
+        Some(())
+    }
+
+    /// What the record at hand has for field `index`, if that is an integer, days or microseconds.
+    pub fn integer(&self, index: usize) -> Option<i64> {
+        let column = self.columns.get(index).filter(|column| column.present.is_valid(self.rows))?;
+        match &column.values {
+            Values::Int32(values) => values.get(self.rows).map(|&value| value.into()),
+            Values::Int64(values) => values.get(self.rows).copied(),
+            _ => None,
+        }
+    }
+
+    /// The record at hand is a row: each column has a value of it.
+    pub fn keep(&mut self) {
+        self.rows += 1;
+    }
+
+    /// Forgets the record at hand.
+    pub fn take_back(&mut self) {
+        for column in &mut self.columns {
+            column.truncate(self.rows);
+        }
+    }
+
+    /// The finished columns; the next batch begins.
+    pub fn finish(&mut self) -> Vec<ArrayRef> {
+        let rows = take(&mut self.rows);
+        self.columns.iter_mut().map(|column| column.finish(rows)).collect()
     }
 }
 
-impl Builder {
-    fn new(ty: DataType, rows: usize) -> Self {
-        match ty {
-            DataType::String => Self::String(StringBuilder::with_capacity(rows, rows.saturating_mul(TEXT_BYTES))),
-            DataType::Bool => Self::Bool(BooleanBuilder::with_capacity(rows)),
-            DataType::Int32 => Self::Int32(Int32Builder::with_capacity(rows)),
-            DataType::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
-            DataType::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
-            DataType::Decimal { .. } => {
-                Self::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(ty.arrow()))
+impl Column {
+    fn new(ty: DataType) -> Self {
+        let values = match ty {
+            DataType::String => Values::Text(Vec::new(), Vec::new()),
+            DataType::Bool => Values::Bool(BooleanBufferBuilder::new(0)),
+            DataType::Int32 | DataType::Date => Values::Int32(Vec::new()),
+            DataType::Int64 | DataType::Timestamp => Values::Int64(Vec::new()),
+            DataType::Float64 => Values::Float64(Vec::new()),
+            DataType::Decimal { .. } => Values::Decimal(Vec::new()),
+        };
+        Self { ty, values, present: NullBufferBuilder::new(0), text_bytes: TEXT_BYTES }
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        self.present = NullBufferBuilder::new(rows);
+        match &mut self.values {
+            Values::Text(bytes, ends) => {
+                bytes.reserve(rows.saturating_mul(self.text_bytes));
+                ends.reserve(rows + 1);
+                ends.push(0);
             }
-            DataType::Date => Self::Date(Date32Builder::with_capacity(rows)),
-            DataType::Timestamp => {
-                Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"))
-            }
+            Values::Bool(values) => values.reserve(rows),
+            Values::Int32(values) => values.reserve(rows),
+            Values::Int64(values) => values.reserve(rows),
+            Values::Float64(values) => values.reserve(rows),
+            Values::Decimal(values) => values.reserve(rows),
         }
     }
 
-    /// Appends `cell`, which conversion made for this very type; anything else is NULL.
-    fn append(&mut self, cell: Cell, record: &StagedRecord, payload: &str) {
-        match (self, cell) {
-            (Self::String(b), Cell::Text(place)) => b.append_value(record.text(place, payload)),
-            (Self::String(b), _) => b.append_null(),
-            (Self::Bool(b), Cell::Bool(value)) => b.append_value(value),
-            (Self::Bool(b), _) => b.append_null(),
-            (Self::Int32(b), Cell::Int(value)) => b.append_option(i32::try_from(value).ok()),
-            (Self::Int32(b), _) => b.append_null(),
-            (Self::Int64(b), Cell::Int(value)) => b.append_value(value),
-            (Self::Int64(b), _) => b.append_null(),
-            (Self::Float64(b), Cell::Float(value)) => b.append_value(value),
-            (Self::Float64(b), _) => b.append_null(),
-            (Self::Decimal(b), Cell::Decimal(value)) => b.append_value(value),
-            (Self::Decimal(b), _) => b.append_null(),
-            (Self::Date(b), Cell::Int(value)) => b.append_option(i32::try_from(value).ok()),
-            (Self::Date(b), _) => b.append_null(),
-            (Self::Timestamp(b), Cell::Int(value)) => b.append_value(value),
-            (Self::Timestamp(b), _) => b.append_null(),
+    /// Appends a text to a column of texts.
+    pub fn append_text(&mut self, text: &str) {
+        if let Values::Text(bytes, ends) = &mut self.values {
+            bytes.extend_from_slice(text.as_bytes());
+            // A batch's arena is smaller than 2 GiB.
+            ends.push(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+            self.present.append_non_null();
         }
     }
 
-    fn finish(self) -> ArrayRef {
+    /// Appends a number, days or microseconds; `None` where the column takes another type, or not so large a number.
+    pub fn append_integer(&mut self, value: i64) -> Option<()> {
+        match &mut self.values {
+            Values::Int32(values) => values.push(i32::try_from(value).ok()?),
+            Values::Int64(values) => values.push(value),
+            _ => return None,
+        }
+        self.present.append_non_null();
+        Some(())
+    }
+
+    /// Appends a number that is converted at once; `None` leaves it to `convert`.
+    pub fn append_number(&mut self, number: Short, round: bool) -> Option<()> {
+        match (&mut self.values, self.ty) {
+            (_, DataType::Int32 | DataType::Int64) => return self.append_integer(number.integer()?),
+            (Values::Float64(values), _) => values.push(number.float()?),
+            (Values::Decimal(values), DataType::Decimal { precision, scale }) => {
+                values.push(number.decimal(scale, round).filter(|value| fits(*value, precision))?);
+            }
+            _ => return None,
+        }
+        self.present.append_non_null();
+        Some(())
+    }
+
+    /// Appends `cell`, which conversion made for this very type and which is no text; anything else is NULL.
+    pub fn append(&mut self, cell: Cell) {
+        let present = match (&mut self.values, cell) {
+            (Values::Bool(values), Cell::Bool(value)) => {
+                values.append(value);
+                true
+            }
+            (Values::Int32(values), Cell::Int(value)) => {
+                let value = i32::try_from(value);
+                values.push(value.unwrap_or_default());
+                value.is_ok()
+            }
+            (Values::Int64(values), Cell::Int(value)) => {
+                values.push(value);
+                true
+            }
+            (Values::Float64(values), Cell::Float(value)) => {
+                values.push(value);
+                true
+            }
+            (Values::Decimal(values), Cell::Decimal(value)) => {
+                values.push(value);
+                true
+            }
+            (values, _) => {
+                values.push_default();
+                false
+            }
+        };
+        self.present.append(present);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        if self.present.len() > rows {
+            self.values.truncate(rows);
+            self.present.truncate(rows);
+        }
+    }
+
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        let nulls = self.present.finish();
+        match &mut self.values {
+            Values::Text(bytes, ends) => {
+                self.text_bytes = bytes.len().div_ceil(rows.max(1));
+                let ends = OffsetBuffer::new(ScalarBuffer::from(take(ends)));
+                Arc::new(StringArray::new(ends, take(bytes).into(), nulls))
+            }
+            Values::Bool(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+            Values::Int32(values) if self.ty == DataType::Date => {
+                Arc::new(Date32Array::new(take(values).into(), nulls))
+            }
+            Values::Int32(values) => Arc::new(Int32Array::new(take(values).into(), nulls)),
+            Values::Int64(values) if self.ty == DataType::Timestamp => {
+                Arc::new(TimestampMicrosecondArray::new(take(values).into(), nulls).with_timezone("UTC"))
+            }
+            Values::Int64(values) => Arc::new(Int64Array::new(take(values).into(), nulls)),
+            Values::Float64(values) => Arc::new(Float64Array::new(take(values).into(), nulls)),
+            Values::Decimal(values) => {
+                Arc::new(Decimal128Array::new(take(values).into(), nulls).with_data_type(self.ty.arrow()))
+            }
+        }
+    }
+}
+
+impl Values {
+    fn push_default(&mut self) {
         match self {
-            Self::String(mut b) => Arc::new(b.finish()),
-            Self::Bool(mut b) => Arc::new(b.finish()),
-            Self::Int32(mut b) => Arc::new(b.finish()),
-            Self::Int64(mut b) => Arc::new(b.finish()),
-            Self::Float64(mut b) => Arc::new(b.finish()),
-            Self::Decimal(mut b) => Arc::new(b.finish()),
-            Self::Date(mut b) => Arc::new(b.finish()),
-            Self::Timestamp(mut b) => Arc::new(b.finish()),
+            Self::Text(_, ends) => ends.push(ends.last().copied().unwrap_or_default()),
+            Self::Bool(values) => values.append(false),
+            Self::Int32(values) => values.push(0),
+            Self::Int64(values) => values.push(0),
+            Self::Float64(values) => values.push(0.0),
+            Self::Decimal(values) => values.push(0),
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        match self {
+            Self::Text(bytes, ends) => {
+                ends.truncate(rows + 1);
+                bytes.truncate(ends.last().and_then(|&end| usize::try_from(end).ok()).unwrap_or_default());
+            }
+            Self::Bool(values) => values.truncate(rows),
+            Self::Int32(values) => values.truncate(rows),
+            Self::Int64(values) => values.truncate(rows),
+            Self::Float64(values) => values.truncate(rows),
+            Self::Decimal(values) => values.truncate(rows),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! One JSON value to one column's type. Both ways of reading a record end here, so a value means the same on both.
 
-use super::number::{self, Short};
+use super::number;
 use super::reason::{Problem, Reason, shown};
 use super::staged::{Cell, Place};
 use super::time_text;
-use crate::decimal::fits;
 use crate::pipeline::FieldDef;
 use crate::types::DataType;
 
@@ -38,19 +37,6 @@ pub(super) fn cell(field: &FieldDef, token: Token<'_>) -> Result<Cell, Problem> 
         (DataType::Date, Token::Text(text, _)) => time_text::date(text).map(Cell::Int),
         (DataType::Timestamp, Token::Text(text, _)) => time_text::timestamp(text, field.round).map(Cell::Int),
         (ty, token) => Err(Problem::new(Reason::WrongType, format!("expected {ty}, found {}", described(token)))),
-    }
-}
-
-/// The value of `field` if it is a number's and `number` decides it at once; `None` leaves it to `cell`.
-pub(super) fn short(field: &FieldDef, number: Short) -> Option<Cell> {
-    match field.ty {
-        DataType::Int32 => number.integer().filter(|value| i32::try_from(*value).is_ok()).map(Cell::Int),
-        DataType::Int64 => number.integer().map(Cell::Int),
-        DataType::Float64 => number.float().map(Cell::Float),
-        DataType::Decimal { precision, scale } => {
-            number.decimal(scale, field.round).filter(|value| fits(*value, precision)).map(Cell::Decimal)
-        }
-        DataType::String | DataType::Bool | DataType::Date | DataType::Timestamp => None,
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) enum Verdict {
 
 /// Reads `text` into `record`. After `NotAnObject` the record holds rubbish; after `BadField` its names are right.
 pub(super) fn read(text: &str, fields: &Fields, record: &mut StagedRecord) -> Verdict {
-    record.reset(fields.defs().len());
+    record.reset();
+    record.cells.resize(fields.defs().len(), None);
     let mut found = Found::default();
     let visitor = Document { fields, record, found: &mut found };
     if let Err(problem) = whole(text, visitor) {

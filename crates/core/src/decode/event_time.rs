@@ -1,7 +1,7 @@
 //! The event time of a record, and whether it can be believed (T1, T4).
 
+use super::columns::Columns;
 use super::reason::{Problem, Reason};
-use super::staged::{Cell, StagedRecord};
 use super::time_text::{MAX_MICROS, MIN_MICROS};
 use crate::ids::EventTime;
 use crate::pipeline::{EventTimeSource, FieldDef, Time};
@@ -16,17 +16,17 @@ pub fn kafka_micros(timestamp_ms: i64) -> Option<i64> {
     micros.filter(|_| timestamp_ms != -1)
 }
 
-/// The event time of `record`, at most `max_future_skew` ahead of `now_us`.
+/// The event time of the record at hand in `columns`, at most `max_future_skew` ahead of `now_us`.
 pub(super) fn judge(
     time: &Time,
     fields: &[FieldDef],
-    record: &StagedRecord,
+    columns: &Columns,
     timestamp_ms: i64,
     now_us: i64,
 ) -> Result<EventTime, Problem> {
     let micros = match time.event_time {
         EventTimeSource::Kafka => kafka_time(timestamp_ms)?,
-        EventTimeSource::Field(index) => field_time(fields, record, index)?,
+        EventTimeSource::Field(index) => field_time(fields, columns, index)?,
     };
     let latest = now_us.saturating_add(time.max_future_skew);
     if micros > latest {
@@ -45,11 +45,10 @@ fn kafka_time(timestamp_ms: i64) -> Result<i64, Problem> {
     }
 }
 
-fn field_time(fields: &[FieldDef], record: &StagedRecord, index: usize) -> Result<i64, Problem> {
-    let cell = record.cells.get(index).copied().flatten();
-    match (fields.get(index), cell) {
-        (Some(FieldDef { ty: DataType::Date, .. }), Some(Cell::Int(days))) => Ok(days * DAY),
-        (_, Some(Cell::Int(micros))) => Ok(micros),
+fn field_time(fields: &[FieldDef], columns: &Columns, index: usize) -> Result<i64, Problem> {
+    match (fields.get(index), columns.integer(index)) {
+        (Some(FieldDef { ty: DataType::Date, .. }), Some(days)) => Ok(days * DAY),
+        (_, Some(micros)) => Ok(micros),
         (field, _) => {
             let name = field.map_or("", |field| field.name.as_str());
             Err(Problem::new(Reason::NoTimestamp, "the event time is null").in_field(name))

@@ -49,6 +49,7 @@ pub struct Decoder {
     fields: Fields,
     time: Time,
     max_payload: usize,
+    columns: Columns,
     staged: StagedRecord,
 }
 
@@ -99,6 +100,7 @@ impl Decoder {
             fields: Fields::new(&pipeline.fields),
             time: pipeline.time,
             max_payload: DEFAULT_MAX_PAYLOAD,
+            columns: Columns::new(&pipeline.fields),
             staged: StagedRecord::default(),
         }
     }
@@ -114,7 +116,7 @@ impl Decoder {
     /// must be smaller than 2 GiB, the limit of an Arrow text column.
     pub fn decode(&mut self, batch: &RawBatch, now_us: i64) -> Decoded {
         let rows = batch.records.len();
-        let mut columns = Columns::new(self.fields.defs(), rows);
+        self.columns.reserve(rows);
         let mut decoded = Decoded {
             columns: Vec::new(),
             records: Vec::with_capacity(rows),
@@ -126,25 +128,17 @@ impl Decoder {
         };
         for (index, record) in (0_u32..).zip(&batch.records) {
             match batch.payload(record) {
-                Some(payload) => self.record(index, record, payload, now_us, &mut columns, &mut decoded),
+                Some(payload) => self.record(index, record, payload, now_us, &mut decoded),
                 None => decoded.add_tombstone(),
             }
         }
-        decoded.columns = columns.finish();
+        decoded.columns = self.columns.finish();
         decoded
     }
 
-    fn record(
-        &mut self,
-        index: u32,
-        record: &RawRecord,
-        payload: &[u8],
-        now_us: i64,
-        columns: &mut Columns,
-        decoded: &mut Decoded,
-    ) {
+    fn record(&mut self, index: u32, record: &RawRecord, payload: &[u8], now_us: i64, decoded: &mut Decoded) {
         let (text, verdict) = match admit(payload, self.max_payload) {
-            Ok(text) => (text, read(text, &mut self.fields, &mut self.staged)),
+            Ok(text) => (text, self.read(text)),
             Err(problem) => ("", Verdict::NotAnObject(problem)),
         };
         if let Verdict::NotAnObject(problem) = verdict {
@@ -156,16 +150,32 @@ impl Decoder {
         decoded.count_unknown(&self.staged, text);
         let judged = match verdict {
             Verdict::BadField(problem) => Err(problem),
-            _ => event_time::judge(&self.time, self.fields.defs(), &self.staged, record.timestamp_ms, now_us),
+            _ => event_time::judge(&self.time, self.fields.defs(), &self.columns, record.timestamp_ms, now_us),
         };
         match judged {
             Ok(time) => {
-                columns.append(&self.staged, text);
+                self.columns.keep();
                 decoded.records.push(index);
                 decoded.event_times.push(time);
             }
-            Err(problem) => decoded.rejects.push(problem.of_record(index)),
+            Err(problem) => {
+                self.columns.take_back();
+                decoded.rejects.push(problem.of_record(index));
+            }
         }
+    }
+
+    /// Where the verdict is good, `columns` holds the record; else nothing of it.
+    fn read(&mut self, text: &str) -> Verdict {
+        if scanner::scan(text, &mut self.fields, &mut self.columns, &mut self.staged).is_some() {
+            return Verdict::Good;
+        }
+        self.columns.take_back();
+        let verdict = document::read(text, &self.fields, &mut self.staged);
+        if verdict == Verdict::Good {
+            self.columns.append(&self.staged, text);
+        }
+        verdict
     }
 }
 
@@ -183,13 +193,6 @@ fn admit(payload: &[u8], max: usize) -> Result<&str, Problem> {
         return Err(Problem::new(Reason::Empty, format!("{} bytes of white space", text.len())));
     }
     Ok(text)
-}
-
-fn read(text: &str, fields: &mut Fields, staged: &mut StagedRecord) -> Verdict {
-    match scanner::scan(text, fields, staged) {
-        Some(()) => Verdict::Good,
-        None => document::read(text, fields, staged),
-    }
 }
 
 impl Decoded {

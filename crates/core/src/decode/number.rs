@@ -53,6 +53,7 @@ pub(super) struct Short {
 impl Short {
     /// The number at the beginning of `bytes` and its length. `None` where none stands there, and where the long way has to
     /// decide.
+    #[inline]
     pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
         let negative = bytes.first() == Some(&b'-');
         let start = usize::from(negative);
@@ -91,9 +92,9 @@ impl Short {
     pub fn decimal(self, scale: i8, round: bool) -> Option<i128> {
         let (behind, scale) = (i64::from(self.behind), i64::from(scale));
         let scaled = if behind <= scale {
-            i128::from(self.digits).checked_mul(power(scale - behind)?)?
+            i128::from(self.digits) * i128::from(power(scale - behind)?)
         } else {
-            let unit = u64::try_from(power(behind - scale)?).ok()?;
+            let unit = power(behind - scale)?;
             let (whole, rest) = (self.digits / unit, self.digits % unit);
             if rest != 0 && !round {
                 return None;
@@ -119,8 +120,9 @@ fn digits(bytes: &[u8], mut at: usize, mut value: u64) -> Option<(u64, usize)> {
 const POWERS_OF_TEN: [f64; 19] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 
-fn power(exponent: i64) -> Option<i128> {
-    pow10(u32::try_from(exponent).ok()?)
+/// 10^`exponent`, if it fits.
+fn power(exponent: i64) -> Option<u64> {
+    u64::try_from(pow10(u32::try_from(exponent).ok()?)?).ok()
 }
 
 /// Any JSON number, in time linear in its length.

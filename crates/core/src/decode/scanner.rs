@@ -2,13 +2,16 @@
 //!
 //! It reads well-formed records without nested values and without escapes, and it only ever says "good" or "don't
 //! know". Whatever is odd or wrong is decided by `document`, which defines the meaning; a differential test holds the
-//! two together. It allocates nothing.
+//! two together. Values go straight into their columns.
 
+use super::columns::Columns;
 use super::convert::{self, Token};
 use super::fields::Fields;
 use super::number::Short;
 use super::staged::{Cell, Place, StagedRecord};
+use super::time_text;
 use crate::json_line::Clashes;
+use crate::types::DataType;
 
 /// Unknown fields of one record beyond this are left to `document`, whose look for duplicates isn't quadratic.
 const MAX_UNKNOWN: usize = 16;
@@ -16,9 +19,10 @@ const MAX_UNKNOWN: usize = 16;
 const MAX_NUMBER: usize = 200;
 const MAX_EXPONENT_DIGITS: usize = 2;
 
-/// Reads `text` into `record`; `None` means that nothing is known about it and `record` holds rubbish.
-pub(super) fn scan(text: &str, fields: &mut Fields, record: &mut StagedRecord) -> Option<()> {
-    record.reset(fields.defs().len());
+/// Reads `text`: the declared fields into `columns`, all else into `record`. `None` means that nothing is known about it and
+/// both hold rubbish, which `Columns::take_back` takes out again.
+pub(super) fn scan(text: &str, fields: &mut Fields, columns: &mut Columns, record: &mut StagedRecord) -> Option<()> {
+    record.reset();
     let mut cursor = Cursor { text, bytes: text.as_bytes(), at: 0, is_plain: is_plain(text.as_bytes()) };
     cursor.skip_space();
     cursor.eat(b'{')?;
@@ -26,23 +30,27 @@ pub(super) fn scan(text: &str, fields: &mut Fields, record: &mut StagedRecord) -
     if cursor.peek() == Some(b'}') {
         cursor.at += 1;
     } else {
-        members(&mut cursor, fields, record)?;
+        members(&mut cursor, fields, columns, record)?;
     }
     cursor.skip_space();
-    (cursor.peek().is_none() && is_complete(fields, record)).then_some(())
+    cursor.peek().is_none().then(|| columns.complete(fields.defs()))?
 }
 
-fn members(cursor: &mut Cursor<'_>, fields: &mut Fields, record: &mut StagedRecord) -> Option<()> {
+fn members(
+    cursor: &mut Cursor<'_>,
+    fields: &mut Fields,
+    columns: &mut Columns,
+    record: &mut StagedRecord,
+) -> Option<()> {
     for position in 0.. {
         cursor.skip_space();
-        let name = cursor.name(fields, position)?;
-        cursor.skip_space();
-        match name {
-            Name::Known(index) => known(cursor, fields, record, index)?,
-            Name::Unknown(name, place) => {
-                cursor.value()?;
-                unknown(cursor, record, name, place)?;
+        // Producers keep their order, so mostly one comparison finds the whole name.
+        match fields.expected(position, cursor.rest()) {
+            Some((index, length)) => {
+                cursor.at += length;
+                known(cursor, fields, columns, record, index)?;
             }
+            None => named(cursor, fields, columns, record, position)?,
         }
         cursor.skip_space();
         match cursor.take()? {
@@ -54,22 +62,57 @@ fn members(cursor: &mut Cursor<'_>, fields: &mut Fields, record: &mut StagedReco
     None
 }
 
-fn known(cursor: &mut Cursor<'_>, fields: &Fields, record: &mut StagedRecord, index: usize) -> Option<()> {
-    let slot = record.cells.get_mut(index)?;
-    if slot.is_some() {
-        return None;
+/// A member whose name has to be read.
+fn named(
+    cursor: &mut Cursor<'_>,
+    fields: &mut Fields,
+    columns: &mut Columns,
+    record: &mut StagedRecord,
+    position: usize,
+) -> Option<()> {
+    let name = cursor.string()?;
+    let place = cursor.place_of_last(name);
+    cursor.skip_space();
+    cursor.eat(b':')?;
+    if let Some(index) = fields.find_at(position, name) {
+        return known(cursor, fields, columns, record, index);
     }
-    let def = fields.def(index)?;
-    let short = cursor.short_number().and_then(|(number, length)| Some((convert::short(def, number)?, length)));
-    *slot = Some(match short {
-        Some((cell, length)) => {
-            cursor.at += length;
-            cell
-        }
-        None => convert::cell(def, cursor.value()?).ok()?,
-    });
+    cursor.skip_space();
+    cursor.value()?;
+    unknown(cursor, record, name, place)
+}
+
+/// The value of field `index`: most go straight into their column.
+fn known(
+    cursor: &mut Cursor<'_>,
+    fields: &Fields,
+    columns: &mut Columns,
+    record: &mut StagedRecord,
+    index: usize,
+) -> Option<()> {
     record.clashes.add(fields.clashes(index));
-    Some(())
+    cursor.skip_space();
+    let (column, def) = (columns.vacant(index)?, fields.def(index)?);
+    let is_text = cursor.peek()? == b'"';
+    match def.ty {
+        DataType::String if is_text => {
+            column.append_text(cursor.string()?);
+            return Some(());
+        }
+        DataType::Date if is_text => return column.append_integer(time_text::date(cursor.string()?).ok()?),
+        DataType::Timestamp if is_text => {
+            return column.append_integer(time_text::timestamp(cursor.string()?, def.round).ok()?);
+        }
+        _ => {}
+    }
+    if let Some((number, length)) = Short::read(cursor.rest())
+        && column.append_number(number, def.round).is_some()
+    {
+        cursor.at += length;
+        return Some(());
+    }
+    let cell = convert::cell(def, cursor.value()?).ok()?;
+    (cell != Cell::Null || !def.required).then(|| column.append(cell))
 }
 
 fn unknown(cursor: &Cursor<'_>, record: &mut StagedRecord, name: &str, place: Place) -> Option<()> {
@@ -80,17 +123,6 @@ fn unknown(cursor: &Cursor<'_>, record: &mut StagedRecord, name: &str, place: Pl
     record.unknown.push(place);
     record.clashes.add(Clashes::of(name));
     Some(())
-}
-
-fn is_complete(fields: &Fields, record: &StagedRecord) -> bool {
-    let mut cells = fields.defs().iter().zip(&record.cells);
-    cells.all(|(def, cell)| !def.required || !matches!(cell, None | Some(Cell::Null)))
-}
-
-/// What stands in front of a value.
-enum Name<'a> {
-    Known(usize),
-    Unknown(&'a str, Place),
 }
 
 struct Cursor<'a> {
@@ -121,25 +153,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A name and its colon. Producers keep their order, so mostly one comparison finds the whole of it.
-    fn name(&mut self, fields: &mut Fields, position: usize) -> Option<Name<'a>> {
-        let rest = self.bytes.get(self.at..)?;
-        if let Some((index, text)) = fields.expected(position)
-            && rest.starts_with(text)
-        {
-            self.at += text.len();
-            return Some(Name::Known(index));
-        }
-        let place = self.string()?;
-        let name = self.slice(place)?;
-        self.skip_space();
-        self.eat(b':')?;
-        Some(fields.find_at(position, name).map_or(Name::Unknown(name, place), Name::Known))
-    }
-
-    /// The number here and its length, if it is short.
-    fn short_number(&self) -> Option<(Short, usize)> {
-        Short::read(self.bytes.get(self.at..)?)
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     fn slice(&self, place: Place) -> Option<&'a str> {
@@ -149,8 +164,8 @@ impl<'a> Cursor<'a> {
     fn value(&mut self) -> Option<Token<'a>> {
         match self.peek()? {
             b'"' => {
-                let place = self.string()?;
-                Some(Token::Text(self.slice(place)?, place))
+                let text = self.string()?;
+                Some(Token::Text(text, self.place_of_last(text)))
             }
             b'-' | b'0'..=b'9' => Some(Token::Number(self.number()?)),
             b't' => self.literal(b"true").map(|()| Token::Bool(true)),
@@ -161,19 +176,25 @@ impl<'a> Cursor<'a> {
     }
 
     fn literal(&mut self, word: &[u8]) -> Option<()> {
-        let rest = self.bytes.get(self.at..)?;
+        let found = self.rest().starts_with(word);
         self.at += word.len();
-        rest.starts_with(word).then_some(())
+        found.then_some(())
     }
 
     /// A string without escapes and control characters.
-    fn string(&mut self) -> Option<Place> {
+    fn string(&mut self) -> Option<&'a str> {
         self.eat(b'"')?;
         let from = self.at;
         self.at = if self.is_plain { quote(self.bytes, from) } else { end_of_plain(self.bytes, from) };
-        let to = self.at;
+        let text = self.text.get(from..self.at);
         self.eat(b'"')?;
-        Some(Place { from, to, in_scratch: false })
+        text
+    }
+
+    /// Where the string lies that was read just now.
+    fn place_of_last(&self, text: &str) -> Place {
+        let to = self.at.saturating_sub(1);
+        Place { from: to.saturating_sub(text.len()), to, in_scratch: false }
     }
 
     fn number(&mut self) -> Option<&'a str> {

@@ -1,4 +1,4 @@
-//! One record between parsing and the columns: nothing reaches a column before the whole record is known to be good.
+//! What is known of one record besides its values in the columns; and, where `document` reads it, those too.
 
 use crate::json_line::Clashes;
 
@@ -27,7 +27,7 @@ pub(super) enum Cell {
 /// A record being read; reused from record to record.
 #[derive(Debug, Default)]
 pub(super) struct StagedRecord {
-    /// Per declared field; `None` until it is seen.
+    /// Per declared field, where `document` reads the record; `None` until it is seen.
     pub cells: Vec<Option<Cell>>,
     /// Names of fields that are not declared, in the payload's order.
     pub unknown: Vec<Place>,
@@ -38,10 +38,9 @@ pub(super) struct StagedRecord {
 }
 
 impl StagedRecord {
-    /// Forgets the last record; there are `fields` fields.
-    pub fn reset(&mut self, fields: usize) {
+    /// Forgets the last record; `document` adds the cells.
+    pub fn reset(&mut self) {
         self.cells.clear();
-        self.cells.resize(fields, None);
         self.unknown.clear();
         self.scratch.clear();
         self.clashes = Clashes::default();

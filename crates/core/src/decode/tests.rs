@@ -4,7 +4,6 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int32Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 
-use super::staged::Cell;
 use super::*;
 use crate::pipeline::{EventTimeSource, FieldDef};
 use crate::types::DataType;
@@ -39,6 +38,7 @@ fn decoder(event_time: EventTimeSource) -> Decoder {
         fields: Fields::new(&field_defs()),
         time,
         max_payload: DEFAULT_MAX_PAYLOAD,
+        columns: Columns::new(&field_defs()),
         staged: StagedRecord::default(),
     }
 }
@@ -333,21 +333,18 @@ fn a_kafka_timestamp_without_a_date_is_no_time() {
     assert_eq!([kafka_micros(-1), kafka_micros(i64::MAX), kafka_micros(i64::MIN)], [None; 3]);
 }
 
-/// All that a reader says of a payload, with texts in place of places.
+/// All that a reader says of a good record.
 #[derive(Debug, PartialEq)]
 struct Reading {
-    cells: Vec<Option<Result<Cell, String>>>,
+    columns: Vec<ArrayRef>,
     unknown: Vec<String>,
     clashes: Clashes,
 }
 
-fn reading(staged: &StagedRecord, text: &str) -> Reading {
-    let owned = |cell: Cell| match cell {
-        Cell::Text(place) => Err(staged.text(place, text).to_owned()),
-        other => Ok(other),
-    };
+fn reading(columns: &mut Columns, staged: &StagedRecord, text: &str) -> Reading {
+    columns.keep();
     Reading {
-        cells: staged.cells.iter().map(|cell| cell.map(owned)).collect(),
+        columns: columns.finish(),
         unknown: staged.unknown.iter().map(|&place| staged.text(place, text).to_owned()).collect(),
         clashes: staged.clashes,
     }
@@ -356,13 +353,18 @@ fn reading(staged: &StagedRecord, text: &str) -> Reading {
 /// Holds the scanner against the document reader, and that against serde_json's own map. True if the scanner took it.
 fn readers_agree(payload: &[u8]) -> bool {
     let Ok(text) = admit(payload, DEFAULT_MAX_PAYLOAD) else { return false };
-    let (mut fields, mut quick, mut slow) =
-        (Fields::new(&field_defs()), StagedRecord::default(), StagedRecord::default());
-    let taken = scanner::scan(text, &mut fields, &mut quick).is_some();
-    let verdict = document::read(text, &fields, &mut slow);
-    if taken {
+    let (mut fields, mut columns, mut staged) =
+        (Fields::new(&field_defs()), Columns::new(&field_defs()), StagedRecord::default());
+    columns.reserve(1);
+    let taken =
+        scanner::scan(text, &mut fields, &mut columns, &mut staged).map(|()| reading(&mut columns, &staged, text));
+    let verdict = document::read(text, &fields, &mut staged);
+    let is_taken = taken.is_some();
+    if let Some(quick) = taken {
         assert_eq!(verdict, Verdict::Good, "{text}");
-        assert_eq!(reading(&quick, text), reading(&slow, text), "{text}");
+        columns.reserve(1);
+        columns.append(&staged, text);
+        assert_eq!(quick, reading(&mut columns, &staged, text), "{text}");
     }
     let map = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
     match verdict {
@@ -370,7 +372,7 @@ fn readers_agree(payload: &[u8]) -> bool {
         Verdict::NotAnObject(_) => assert!(map.is_err(), "{text}"),
         Verdict::Good | Verdict::BadField(_) => assert!(map.is_ok(), "{text}"),
     }
-    taken
+    is_taken
 }
 
 #[test]
