@@ -55,7 +55,10 @@ def test_retention_that_overtakes_a_run_is_a_gap_and_what_was_read_stays_exact(n
     bench = new_bench(**EPOCHS)
     process = running_and_caught_up(bench, seed)
     process.freeze()
-    produce(bench.servers.kafka, bench.topic, orders(600, seed, first=600, total=1_200))
+    # A fetch that waits at the broker is answered with the first record that comes, frozen or not, and with it alone.
+    produce(bench.servers.kafka, bench.topic, orders(1, seed, first=600, total=1_200))
+    fetched = bench.ends()
+    produce(bench.servers.kafka, bench.topic, orders(599, seed, first=601, total=1_200))
     bench.keep_past()
     ends, read = bench.ends(), {p: told["to"] for p, told in bench.entries()[-1]["partitions"].items() if p != "0"}
     delete = [TopicPartition(bench.topic, p, end - 1) for p, end in ends.items() if p > 0]
@@ -63,7 +66,8 @@ def test_retention_that_overtakes_a_run_is_a_gap_and_what_was_read_stays_exact(n
         future.result(30)
     process.thaw()
     stopped(process, "GAP", bench.topic)
-    assert {p: told["to"] for p, told in bench.entries()[-1]["partitions"].items() if p != "0"} == read, "read across a gap"
+    told = {p: told["to"] for p, told in bench.entries()[-1]["partitions"].items() if p != "0"}
+    assert all(to in (read[p], fetched[int(p)]) for p, to in told.items()), f"read across a gap: {told}"
     refused(bench, REFUSED, "GAP", bench.topic)
     bench.assert_ledger_closed()
     bench.assert_equal()
