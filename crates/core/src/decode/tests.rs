@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::{Array, AsArray};
+use arrow::compute::concat;
 use arrow::datatypes::{Date32Type, Decimal128Type, Int32Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 
@@ -461,6 +462,18 @@ proptest! {
         for name in ["count", "price", "ratio", "big"] {
             readers_agree(&with(name, &number));
         }
+    }
+
+    #[test]
+    fn a_record_that_is_no_row_leaves_nothing_behind(payloads in prop::collection::vec(mutated(), 1..12)) {
+        let at = EventTimeSource::Field(4);
+        let together = decoder(at).decode(&batch(payloads.iter().map(|payload| Some(payload.as_slice()))), NOW);
+        let alone: Vec<_> = payloads.iter().map(|payload| decoder(at).decode(&batch([Some(payload.as_slice())]), NOW)).collect();
+        for (index, column) in together.columns.iter().enumerate() {
+            let parts: Vec<_> = alone.iter().map(|decoded| decoded.columns[index].as_ref()).collect();
+            assert_eq!(column, &concat(&parts).unwrap());
+        }
+        assert_eq!(together.event_times, alone.iter().flat_map(|decoded| decoded.event_times.clone()).collect::<Vec<_>>());
     }
 
     #[test]
