@@ -57,10 +57,10 @@ impl Columns {
         Self { columns: fields.iter().map(|field| Column::new(field.ty)).collect(), rows: 0 }
     }
 
-    /// Makes room for `rows` rows.
-    pub fn reserve(&mut self, rows: usize) {
+    /// Begins a batch of about `rows` rows.
+    pub fn begin(&mut self, rows: usize) {
         for column in &mut self.columns {
-            column.reserve(rows);
+            column.begin(rows);
         }
     }
 
@@ -111,7 +111,7 @@ impl Columns {
         }
     }
 
-    /// The finished columns; the next batch begins.
+    /// The finished columns.
     pub fn finish(&mut self) -> Vec<ArrayRef> {
         let rows = take(&mut self.rows);
         self.columns.iter_mut().map(|column| column.finish(rows)).collect()
@@ -131,7 +131,7 @@ impl Column {
         Self { ty, values, present: NullBufferBuilder::new(0), text_bytes: TEXT_BYTES }
     }
 
-    fn reserve(&mut self, rows: usize) {
+    fn begin(&mut self, rows: usize) {
         self.present = NullBufferBuilder::new(rows);
         match &mut self.values {
             Values::Text(bytes, ends) => {
@@ -147,14 +147,13 @@ impl Column {
         }
     }
 
-    /// Appends a text to a column of texts.
+    /// Appends a text; to a column of another type, NULL.
     pub fn append_text(&mut self, text: &str) {
-        if let Values::Text(bytes, ends) = &mut self.values {
-            bytes.extend_from_slice(text.as_bytes());
-            // A batch's arena is smaller than 2 GiB.
-            ends.push(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
-            self.present.append_non_null();
-        }
+        let Values::Text(bytes, ends) = &mut self.values else { return self.append(Cell::Null) };
+        bytes.extend_from_slice(text.as_bytes());
+        // A batch's arena is smaller than 2 GiB.
+        ends.push(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+        self.present.append_non_null();
     }
 
     /// Appends a number, days or microseconds; `None` where the column takes another type, or not so large a number.
@@ -184,34 +183,21 @@ impl Column {
 
     /// Appends `cell`, which conversion made for this very type and which is no text; anything else is NULL.
     pub fn append(&mut self, cell: Cell) {
-        let present = match (&mut self.values, cell) {
-            (Values::Bool(values), Cell::Bool(value)) => {
-                values.append(value);
-                true
-            }
-            (Values::Int32(values), Cell::Int(value)) => {
-                let value = i32::try_from(value);
-                values.push(value.unwrap_or_default());
-                value.is_ok()
-            }
-            (Values::Int64(values), Cell::Int(value)) => {
-                values.push(value);
-                true
-            }
-            (Values::Float64(values), Cell::Float(value)) => {
-                values.push(value);
-                true
-            }
-            (Values::Decimal(values), Cell::Decimal(value)) => {
-                values.push(value);
-                true
-            }
+        if let Cell::Int(value) = cell
+            && self.append_integer(value).is_some()
+        {
+            return;
+        }
+        match (&mut self.values, cell) {
+            (Values::Bool(values), Cell::Bool(value)) => values.append(value),
+            (Values::Float64(values), Cell::Float(value)) => values.push(value),
+            (Values::Decimal(values), Cell::Decimal(value)) => values.push(value),
             (values, _) => {
                 values.push_default();
-                false
+                return self.present.append_null();
             }
-        };
-        self.present.append(present);
+        }
+        self.present.append_non_null();
     }
 
     fn truncate(&mut self, rows: usize) {

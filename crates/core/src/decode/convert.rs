@@ -1,4 +1,5 @@
-//! One JSON value to one column's type. Both ways of reading a record end here, so a value means the same on both.
+//! One JSON value to one column's type: all that `document` reads, and what `scanner` does not convert at once. What it does,
+//! it reads by the same `number` and `time_text`, and a differential test holds both together.
 
 use super::number;
 use super::reason::{Problem, Reason, shown};

@@ -116,7 +116,7 @@ impl Decoder {
     /// must be smaller than 2 GiB, the limit of an Arrow text column.
     pub fn decode(&mut self, batch: &RawBatch, now_us: i64) -> Decoded {
         let rows = batch.records.len();
-        self.columns.reserve(rows);
+        self.columns.begin(rows);
         let mut decoded = Decoded {
             columns: Vec::new(),
             records: Vec::with_capacity(rows),

@@ -356,14 +356,14 @@ fn readers_agree(payload: &[u8]) -> bool {
     let Ok(text) = admit(payload, DEFAULT_MAX_PAYLOAD) else { return false };
     let (mut fields, mut columns, mut staged) =
         (Fields::new(&field_defs()), Columns::new(&field_defs()), StagedRecord::default());
-    columns.reserve(1);
+    columns.begin(1);
     let taken =
         scanner::scan(text, &mut fields, &mut columns, &mut staged).map(|()| reading(&mut columns, &staged, text));
     let verdict = document::read(text, &fields, &mut staged);
     let is_taken = taken.is_some();
     if let Some(quick) = taken {
         assert_eq!(verdict, Verdict::Good, "{text}");
-        columns.reserve(1);
+        columns.begin(1);
         columns.append(&staged, text);
         assert_eq!(quick, reading(&mut columns, &staged, text), "{text}");
     }
