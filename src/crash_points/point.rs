@@ -68,7 +68,7 @@ pub fn faults_of(point: &Point) -> &'static [Fault] {
 }
 
 /// Which time a call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Occurrence(pub usize);
 
 impl Occurrence {

@@ -8,7 +8,7 @@ use lakeward_connect::log_store::LogStore;
 use lakeward_core::log::Fold;
 
 use super::life::{Age, Bed, NAME, World, in_a_system};
-use super::point::{Point, is_long};
+use super::point::{Occurrence, Point, is_long};
 use super::reset::untested;
 use super::{cases, live_through, run_all};
 
@@ -26,6 +26,8 @@ const BEHIND: &[(&str, &str)] = &[ALL[1], ALL[3], ALL[4]];
 
 /// Enough for the silent partition to be idle, so that event time goes on, and for files to be old then.
 const INSTALMENTS: i64 = 9;
+/// Entries that every life makes, however its threads race: its claim, and an epoch per instalment.
+const ENTRIES: Occurrence = Occurrence(10);
 
 #[test]
 fn files_go_when_they_are_old_and_whatever_happens_then_the_rest_is_in_every_place_once() {
@@ -49,6 +51,9 @@ fn check(bed: &Bed, mut calls: BTreeMap<Point, usize>) {
     assert_eq!(calls.len(), 2, "{calls:?}");
     let mut cases = cases(Age::Young, &calls);
     cases.retain(|case| is_long() || case.occurrence.is_first() != (case.point == entry));
+    for case in cases.iter_mut().filter(|case| case.point == entry) {
+        case.occurrence = case.occurrence.min(ENTRIES);
+    }
     let met = run_all(&cases, |case| live_through(&World::saying(bed, ALL, INSTALMENTS), case));
     eprintln!("{} cases of retention: {met:?}", cases.len());
     untested(&met.iter().filter(|(_, counts)| counts.met == 0).map(|(point, _)| point).collect::<Vec<_>>());
