@@ -196,11 +196,12 @@ impl Runner {
         let mut told = false;
         // A restart of the generation takes over like a stranger, but it need not wait for its own lease (O3).
         let mut forced = self.take_over;
+        let mut known = None;
         loop {
             if *stop.borrow() {
                 return Ok(Owned::Stopped);
             }
-            let fold = match owner.log.load().await {
+            let fold = match owner.log.catch_up(known.take()).await {
                 Ok(fold) => fold,
                 Err(error) if transient(&error) => {
                     tracing::warn!(%error, "reading the log");
@@ -246,8 +247,14 @@ impl Runner {
                     Ok(Claimed::NotYet) => forced = false,
                     Err(error) => tracing::warn!(%error, "claiming the pipeline"),
                 }
-            } else if !std::mem::replace(&mut told, true) {
-                tracing::info!(pipeline = self.plan.pipeline.name, "standing by: another process owns the pipeline");
+            } else {
+                known = fold;
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!(
+                        pipeline = self.plan.pipeline.name,
+                        "standing by: another process owns the pipeline"
+                    );
+                }
             }
             wait(stop, LOOK_EVERY).await;
         }

@@ -3,10 +3,12 @@
 //! Carries out the decisions of `lakeward_core::log`. Promises what L1, L3 and L5 ask of a store's user: a create is
 //! resolved by reading back, the head is probed and never trusted, who acts on an entry made it durable first.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use lakeward_core::ids::Version;
 use lakeward_core::log::{
     ENTRIES_PER_FOLDER, Entry, EntryError, Fold, FoldError, Found, LogPaths, LogStanding, PipelinePaths, Resolution,
@@ -18,6 +20,9 @@ use crate::lake::{Create, Lake, LakeError};
 
 /// The first pause between two tries of a create whose outcome is unknown, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Entries that are asked for at the same time where many are read.
+const READ_AHEAD: usize = 8;
 
 /// The log of one pipeline in a lake.
 #[derive(Clone, Debug)]
@@ -125,9 +130,13 @@ impl LogStore {
         for log in logs {
             let path = log.paths.cleared();
             let cleared = log.lake.stat(&path).await.map_err(at(&path))?.is_some();
-            standing.push(LogStanding { begun: log.load().await?.is_some(), cleared });
+            standing.push(LogStanding { begun: log.has_begun().await?, cleared });
         }
         Ok(standing)
+    }
+
+    async fn has_begun(&self) -> Result<bool, LogError> {
+        Ok(!self.checkpoints().await?.is_empty() || self.entry(Version(0)).await?.is_some())
     }
 
     /// The log that follows this one once this one has ended: fixes its id, as `new_id` if nobody was quicker (L0).
@@ -164,19 +173,30 @@ impl LogStore {
 
     /// The fold of the whole log, from the newest checkpoint; `None` while it has no entry.
     pub async fn load(&self) -> Result<Option<Fold>, LogError> {
-        let mut fold = self.newest_checkpoint().await?;
-        loop {
-            // Nothing counts behind the last entry (L6).
-            if fold.as_ref().is_some_and(|fold| fold.ended.is_some()) {
-                return Ok(fold);
-            }
-            let next = fold.as_ref().map_or(Version(0), |f| f.version.next());
-            let Some((entry, hash)) = self.entry(next).await? else { return Ok(fold) };
+        self.catch_up(None).await
+    }
+
+    /// The same by who knows an older fold of it: reads what came since.
+    pub async fn catch_up(&self, known: Option<Fold>) -> Result<Option<Fold>, LogError> {
+        // Entries below the newest checkpoint may be gone.
+        let checkpoint =
+            self.checkpoints().await?.pop().filter(|c| known.as_ref().is_none_or(|known| known.version < *c));
+        let mut fold = match checkpoint {
+            Some(version) => Some(self.read_checkpoint(version).await?),
+            None => known,
+        };
+        let next = fold.as_ref().map_or(Version(0), |f| f.version.next());
+        let mut entries = pin!(stream::iter(next.0..).map(|version| self.entry(Version(version))).buffered(READ_AHEAD));
+        // Nothing counts behind the last entry (L6).
+        while fold.as_ref().is_none_or(|fold| fold.ended.is_none())
+            && let Some(Some((entry, hash))) = entries.try_next().await?
+        {
             match &mut fold {
                 None => fold = Some(Fold::first(&entry, hash)?),
                 Some(fold) => fold.apply(&entry, hash)?,
             }
         }
+        Ok(fold)
     }
 
     /// Brings a fold up to the head.
@@ -293,13 +313,6 @@ impl LogStore {
         let found = self.entry(version).await?.map(|(entry, _)| Found::from(&entry));
         let above = checkpoint_above(&self.checkpoints().await?, version);
         Ok(resolve_create(mine, found.as_ref(), above))
-    }
-
-    async fn newest_checkpoint(&self) -> Result<Option<Fold>, LogError> {
-        match self.checkpoints().await?.pop() {
-            Some(version) => self.read_checkpoint(version).await.map(Some),
-            None => Ok(None),
-        }
     }
 
     async fn read_checkpoint(&self, version: Version) -> Result<Fold, LogError> {

@@ -49,6 +49,26 @@ async fn a_start_begins_at_the_newest_checkpoint_though_the_entries_below_it_are
 }
 
 #[tokio::test]
+async fn who_knows_an_older_fold_comes_to_the_same_and_goes_by_the_checkpoint_where_entries_are_gone() {
+    let (store, begun) = begun().await;
+    let mut fold = begun.clone();
+    // More than are asked for at the same time.
+    for epoch in 0..20 {
+        let entry = render(&fold, &Draft::empty(EntryKind::Epoch), &author(0, &epoch.to_string()));
+        let CreateOutcome::Committed(hash) = created(&store, &entry).await else { panic!("not committed") };
+        fold.apply(&entry, hash).unwrap();
+    }
+    for known in [None, Some(begun.clone()), Some(fold.clone())] {
+        assert_eq!(store.catch_up(known).await.unwrap(), Some(fold.clone()));
+    }
+    checkpoint_at(&store, &fold, 1000).await;
+    remove_entry(&store, 1).await;
+    for known in [None, Some(begun), Some(fold)] {
+        assert_eq!(store.catch_up(known).await.unwrap().unwrap().version, Version(1000));
+    }
+}
+
+#[tokio::test]
 async fn a_checkpoint_is_written_at_multiples_only() {
     let (store, fold) = begun().await;
     checkpoint_at(&store, &fold, 1001).await;
