@@ -1,5 +1,9 @@
 //! Writes state objects: an epoch's increments, and bases that stand for many of them (E2).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
 use lakeward_connect::lake::{Create, Lake, LakeError, checksum_of};
 use lakeward_core::ids::{Epoch, EventTime, Version};
 use lakeward_core::kpi::RenderError;
@@ -8,6 +12,9 @@ use lakeward_core::log::{Fold, StagedState, StateRef};
 use lakeward_core::pipeline::Pipeline;
 
 use crate::attempt::Attempts;
+
+/// State objects that are read at the same time.
+const READ_AT_ONCE: usize = 4;
 
 /// Where state objects of a generation go.
 #[derive(Clone)]
@@ -76,7 +83,7 @@ impl StateWriter {
         &self,
         epoch: Epoch,
         fold: &Fold,
-        pipeline: &Pipeline,
+        pipeline: &Arc<Pipeline>,
     ) -> Result<StagedState, StateWriteError> {
         let increments = load_state(&self.lake, fold, pipeline).await?;
         self.write(self.attempts.base(epoch), Some(fold.version), increments).await
@@ -89,10 +96,9 @@ impl StateWriter {
         increments: StateIncrements,
     ) -> Result<StagedState, StateWriteError> {
         let items = items(&increments);
-        let encoded = tokio::task::spawn_blocking(move || encode(&increments)).await;
-        let bytes = encoded.map_err(|_| StateWriteError::Cancelled)?;
-        let bytes = bytes.map_err(|source| StateWriteError::State { path: path.clone(), source })?;
-        let (length, checksum) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), checksum_of(&bytes));
+        let encoded = beside(move || encode(&increments).map(|bytes| (checksum_of(&bytes), bytes))).await?;
+        let (checksum, bytes) = encoded.map_err(|source| StateWriteError::State { path: path.clone(), source })?;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         match self.lake.create_new(&path, bytes.into()).await {
             Create::Created => Ok(StagedState { path, base_of, length, checksum, items }),
             Create::Exists => Err(StateWriteError::Twice(path)),
@@ -101,31 +107,41 @@ impl StateWriter {
     }
 }
 
-/// Reads all state that the fold holds, merged, without what can't matter any more.
-pub async fn load_state(lake: &Lake, fold: &Fold, pipeline: &Pipeline) -> Result<StateIncrements, StateWriteError> {
-    let mut objects = Vec::with_capacity(fold.state.len());
-    for reference in &fold.state {
-        objects.push(read_object(lake, reference).await?);
-    }
-    let g = fold.g;
-    let closed = |kpi: &str, window: EventTime| {
-        let definition = pipeline.kpis.iter().find(|k| k.name == kpi);
-        definition.is_none_or(|k| k.is_settled(window, g))
-    };
-    let within = pipeline.dedup.as_ref().map_or(0, |d| d.within);
-    let horizon =
-        |partition: i32| fold.partitions.get(&partition).map_or(EventTime::MIN, |p| p.watermark.minus(within));
-    compact(&objects, closed, horizon).map_err(|source| StateWriteError::State { path: log_position(fold), source })
+/// Reads all state that the fold holds, merged, without what can't matter any more. The work is done beside the caller's
+/// thread: an actor goes on meanwhile.
+pub async fn load_state(
+    lake: &Lake,
+    fold: &Fold,
+    pipeline: &Arc<Pipeline>,
+) -> Result<StateIncrements, StateWriteError> {
+    let objects = stream::iter(fold.state.clone()).map(|reference| read_object(lake, reference));
+    let objects: Vec<_> = objects.buffered(READ_AT_ONCE).try_collect().await?;
+    let (g, pipeline) = (fold.g, Arc::clone(pipeline));
+    let watermarks: BTreeMap<_, _> = fold.partitions.iter().map(|(&number, p)| (number, p.watermark)).collect();
+    let merged = beside(move || {
+        let closed = |kpi: &str, window: EventTime| {
+            let definition = pipeline.kpis.iter().find(|k| k.name == kpi);
+            definition.is_none_or(|k| k.is_settled(window, g))
+        };
+        let within = pipeline.dedup.as_ref().map_or(0, |d| d.within);
+        let horizon = |partition: i32| watermarks.get(&partition).map_or(EventTime::MIN, |w| w.minus(within));
+        compact(objects, closed, horizon)
+    });
+    merged.await?.map_err(|source| StateWriteError::State { path: log_position(fold), source })
 }
 
-async fn read_object(lake: &Lake, reference: &StateRef) -> Result<StateIncrements, StateWriteError> {
-    let path = reference.path.clone();
+async fn read_object(lake: &Lake, reference: StateRef) -> Result<StateIncrements, StateWriteError> {
+    let path = reference.path;
     let bytes = lake.read(&path).await.map_err(|source| StateWriteError::Lake { path: path.clone(), source })?;
     let bytes = bytes.ok_or_else(|| StateWriteError::Missing(path.clone()))?;
-    if checksum_of(&bytes) != reference.checksum {
-        return Err(StateWriteError::Missing(format!("{path} (its checksum differs)")));
-    }
-    decode(&bytes).map_err(|source| StateWriteError::State { path, source })
+    let decoded = beside(move || (checksum_of(&bytes) == reference.checksum).then(|| decode(&bytes))).await?;
+    let decoded = decoded.ok_or_else(|| StateWriteError::Missing(format!("{path} (its checksum differs)")))?;
+    decoded.map_err(|source| StateWriteError::State { path, source })
+}
+
+/// Does work on a thread that may block.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StateWriteError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StateWriteError::Cancelled)
 }
 
 fn items(state: &StateIncrements) -> u64 {

@@ -7,6 +7,7 @@
 //! anywhere, a replay is gone on with by running it again. The marts follow when the pipeline runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lakeward_actors::directories;
@@ -117,7 +118,7 @@ impl Replay {
 
     async fn under_claim(&self, log: &LogStore, fold: Fold) -> Result<Counters, Exit> {
         let seed = ScribeSeed {
-            pipeline: self.reset.pipeline.clone(),
+            pipeline: Arc::new(self.reset.pipeline.clone()),
             topic: self.topic.clone(),
             log: log.clone(),
             fold: fold.clone(),

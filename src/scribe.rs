@@ -29,7 +29,7 @@ use crate::reset::{lake_trouble, log_trouble};
 /// What a scribe is started with.
 pub struct ScribeSeed {
     /// The definition to decide by.
-    pub pipeline: Pipeline,
+    pub pipeline: Arc<Pipeline>,
     /// The topic, with overrides applied.
     pub topic: String,
     /// The log that is written; its fold's newest entry is this process's claim.
@@ -76,7 +76,7 @@ impl Scribe {
             }
         }
         let state = StateWriter::new(seed.log.lake().clone(), attempts.clone());
-        let pipeline = Arc::new(seed.pipeline.clone());
+        let pipeline = Arc::clone(&seed.pipeline);
         let specs = layer_specs(&pipeline);
         let reviser = Reviser::new(pipeline, seed.log.clone(), attempts.clone(), specs);
         let definition = seed.pipeline.definition_hash();
@@ -115,7 +115,7 @@ impl Scribe {
         let first_windows = self.seed.fold.first_windows.clone();
         let start = PartitionStart { watermark: held.watermark, dedup, first_windows };
         // Bronze is there already: its lines need not be made again.
-        let mut pipeline = self.seed.pipeline.clone();
+        let mut pipeline = Pipeline::clone(&self.seed.pipeline);
         pipeline.layers.retain(|layer| layer.holds != Holds::Records);
         let step = PartitionStep::new(&pipeline, &self.seed.topic, held.incarnation, partition, start);
         self.steps.insert(partition, (held.incarnation, step));

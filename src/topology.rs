@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use lakeward_actors::attempt::Attempts;
@@ -29,7 +29,6 @@ use lakeward_connect::kafka::{Admin, BatchSink, Credit, KafkaConfig, SourceEvent
 use lakeward_connect::log_store::LogStore;
 use lakeward_core::dedup::DedupItem;
 use lakeward_core::ids::{Epoch, EventTime};
-use lakeward_core::kpi::state::StateIncrements;
 use lakeward_core::kpi::{Increment, Windows};
 use lakeward_core::log::{Fold, Member, NewPartition};
 use lakeward_core::partition_step::{PartitionStart, PartitionStep};
@@ -225,7 +224,9 @@ struct Ends {
 /// Spawns a generation whose claim entry is the newest of `fold`.
 pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Generation> {
     let attempts = Attempts::new(rand::random(), fold.claim, log.paths().clone());
+    let began = Instant::now();
     let restored = load_state(log.lake(), &fold, &plan.pipeline).await?;
+    tracing::info!(objects = fold.state.len(), seconds = began.elapsed().as_secs_f64(), "read the state back");
     let (alarm, heard) = Alarm::new();
     let fold = Arc::new(fold);
     plan.board.clear();
@@ -236,7 +237,7 @@ pub async fn spawn(plan: Plan, log: LogStore, fold: Fold) -> anyhow::Result<Gene
     let handles = arbiters.0.iter().map(Arbiter::handle).collect();
     let wiring =
         Arc::new(Wiring { plan, log, fold, attempts, alarm, handles, head: head.clone(), marts: OnceLock::new() });
-    let ends = Arc::new(wiring.ends(head_sender, &restored));
+    let ends = Arc::new(wiring.ends(head_sender, restored.kpis));
     let (control, source) = wiring.sources(&ends, restored.dedup).await?;
     wiring.directories();
     wiring.group_offsets();
@@ -271,7 +272,7 @@ impl Wiring {
         &self.handles[last_but_one]
     }
 
-    fn ends(self: &Arc<Self>, head: watch::Sender<Head>, restored: &StateIncrements) -> Ends {
+    fn ends(self: &Arc<Self>, head: watch::Sender<Head>, restored: Vec<(String, Vec<Increment>)>) -> Ends {
         let commit = self.commit(head);
         if let Some(marts) = self.marts() {
             let _ = self.marts.set(marts);
@@ -434,15 +435,15 @@ impl Wiring {
         self: &Arc<Self>,
         commit: &Inbox<CommitMsg>,
         layers: &BTreeMap<String, Inbox<LayerMsg>>,
-        restored: &StateIncrements,
+        mut restored: Vec<(String, Vec<Increment>)>,
     ) -> Inbox<RegistryMsg> {
         let pipeline = &self.plan.pipeline;
         let final_edge = |kpi: usize| {
             let (_, layer) = pipeline.layer(|h| *h == Holds::FinalWindows { kpi })?;
             Some(layers.get(&layer.name)?.edge(credits::LAYER))
         };
-        let by_name = |name: &String| {
-            restored.kpis.iter().find(|(kpi, _)| kpi == name).map_or_else(Vec::new, |(_, held)| held.clone())
+        let mut by_name = |name: &String| {
+            restored.iter_mut().find(|(kpi, _)| kpi == name).map_or_else(Vec::new, |(_, held)| std::mem::take(held))
         };
         let seed = RegistrySeed {
             pipeline: Arc::clone(pipeline),

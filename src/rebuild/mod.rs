@@ -9,6 +9,8 @@
 mod input;
 mod replay;
 
+use std::sync::Arc;
+
 use lakeward_actors::directories;
 use lakeward_actors::owner::{Claimed, Entering, Owner};
 use lakeward_connect::lake::Create;
@@ -122,7 +124,7 @@ impl Rebuild {
         let claimed = owner.claim(begun, entering, random()).await.map_err(|e| log_trouble(&e))?;
         let Claimed::Ours(begun) = claimed else { return Err(self.reset.running()) };
         let seed = ScribeSeed {
-            pipeline: self.reset.pipeline.clone(),
+            pipeline: Arc::new(self.reset.pipeline.clone()),
             topic: self.topic.clone(),
             log: next,
             fold: *begun,

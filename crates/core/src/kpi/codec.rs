@@ -1,4 +1,5 @@
-//! The bytes of a slice's aggregates inside a state object. Little-endian; the first byte is the version (I20).
+//! The bytes of a slice's aggregates inside a state object. Little-endian; the first byte is the version (I20). Version 1,
+//! which had distinct sets in another way, was in no release and isn't read.
 
 use super::acc::{Acc, Accs, ExactSum};
 use super::distinct::Distinct;
@@ -6,14 +7,14 @@ use super::float_sum::FloatSum;
 use super::value::Value;
 
 /// The version that is written.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why bytes are no aggregates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// Written by a newer program.
-    #[error("aggregates of format {0} need a newer program")]
-    Newer(u8),
+    /// Written by another version of the program: use that one.
+    #[error("aggregates of format {0}: this program reads format {VERSION} only; go on with the one that wrote them")]
+    Other(u8),
     /// Not what any version writes: the object is damaged.
     #[error("damaged aggregates")]
     Malformed,
@@ -32,7 +33,7 @@ pub fn decode(bytes: &[u8]) -> Result<Accs, CodecError> {
     let mut reader = Reader::new(bytes);
     match reader.u8()? {
         VERSION => {}
-        other => return Err(CodecError::Newer(other)),
+        other => return Err(CodecError::Other(other)),
     }
     let mut accs = Vec::new();
     while !reader.is_done() {
@@ -149,6 +150,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn is_done(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// Bytes that are left.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
     }
 
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], CodecError> {

@@ -13,6 +13,7 @@ mod float_sum;
 mod from_gold;
 mod increment;
 mod key;
+mod packed;
 mod pre_aggregate;
 mod render;
 mod revise;

@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::FileWriter;
 
-use super::acc::MergeError;
+use super::acc::{Accs, MergeError};
 use super::codec::{self, CodecError};
 use super::increment::Increment;
 use super::key::key_group;
@@ -118,37 +118,58 @@ pub fn decode(bytes: &[u8]) -> Result<StateIncrements, StateError> {
 /// Merges objects into one base: increments of a slice become one, those of windows for which `drop_window(kpi, window
 /// start)` says so are left out, and so are dedup's rows older than their partition's horizon.
 pub fn compact(
-    objects: &[StateIncrements],
+    objects: impl IntoIterator<Item = StateIncrements>,
     drop_window: impl Fn(&str, EventTime) -> bool,
     dedup_horizon: impl Fn(i32) -> EventTime,
 ) -> Result<StateIncrements, StateError> {
-    let mut kpis: BTreeMap<&str, Slices<'_>> = BTreeMap::new();
-    for (name, increments) in objects.iter().flat_map(|object| &object.kpis) {
-        let slices = kpis.entry(name).or_default();
-        for increment in increments.iter().filter(|i| !drop_window(name, i.window)) {
-            merge_slice(slices, increment).map_err(|source| StateError::Merge { kpi: name.clone(), source })?;
+    let mut kpis: BTreeMap<String, Slices> = BTreeMap::new();
+    let mut dedup = Vec::new();
+    for object in objects {
+        for (name, mut increments) in object.kpis {
+            increments.retain(|i| !drop_window(&name, i.window));
+            let slices = kpis.entry(name).or_default();
+            for Increment { window, key, partition, accs } in increments {
+                slices.entry((window, key, partition)).or_default().push(accs);
+            }
         }
+        dedup.extend(object.dedup.into_iter().filter(|item| item.time >= dedup_horizon(item.partition)));
     }
-    let kept = |item: &&DedupItem| item.time >= dedup_horizon(item.partition);
-    let mut dedup: Vec<_> = objects.iter().flat_map(|object| &object.dedup).filter(kept).copied().collect();
     dedup.sort_unstable();
     dedup.dedup();
-    let kpis = kpis.into_iter().map(|(name, slices)| (name.to_owned(), slices.into_values().collect()));
-    Ok(StateIncrements { kpis: kpis.collect(), dedup })
+    let kpis = kpis.into_iter().map(|(name, slices)| match merged(slices) {
+        Ok(increments) => Ok((name, increments)),
+        Err(source) => Err(StateError::Merge { kpi: name, source }),
+    });
+    Ok(StateIncrements { kpis: kpis.collect::<Result<_, _>>()?, dedup })
 }
 
 /// By window, key and partition.
-type Slices<'a> = BTreeMap<(EventTime, &'a [u8], i32), Increment>;
+type Slices = BTreeMap<(EventTime, Box<[u8]>, i32), Vec<Accs>>;
 
-fn merge_slice<'a>(slices: &mut Slices<'a>, increment: &'a Increment) -> Result<(), MergeError> {
-    let slice = (increment.window, &*increment.key, increment.partition);
-    match slices.get_mut(&slice) {
-        Some(base) => base.accs.merge(&increment.accs),
-        None => {
-            slices.insert(slice, increment.clone());
-            Ok(())
+fn merged(slices: Slices) -> Result<Vec<Increment>, MergeError> {
+    let increment = |((window, key, partition), parts)| Ok(Increment { window, key, partition, accs: merge(parts)? });
+    slices.into_iter().map(increment).collect()
+}
+
+/// The later parts are merged in pairs before the first takes them up: that is the base, and much larger than they.
+fn merge(mut parts: Vec<Accs>) -> Result<Accs, MergeError> {
+    while parts.len() > 2 {
+        let mut pairs = Vec::with_capacity(parts.len() / 2 + 1);
+        let mut later = parts.drain(1..);
+        while let Some(mut accs) = later.next() {
+            if let Some(other) = later.next() {
+                accs.merge(&other)?;
+            }
+            pairs.push(accs);
         }
+        drop(later);
+        parts.append(&mut pairs);
     }
+    let mut parts = parts.into_iter();
+    let mut base = parts.next().unwrap_or_default();
+    parts.try_for_each(|accs| base.merge(&accs))?;
+    base.settle();
+    Ok(base)
 }
 
 fn schema() -> SchemaRef {
@@ -278,7 +299,7 @@ mod tests {
     }
 
     fn sorted(state: &StateIncrements) -> StateIncrements {
-        compact(std::slice::from_ref(state), |_, _| false, |_| EventTime::MIN).unwrap()
+        compact([state.clone()], |_, _| false, |_| EventTime::MIN).unwrap()
     }
 
     fn state() -> impl Strategy<Value = StateIncrements> {
@@ -306,9 +327,9 @@ mod tests {
 
         #[test]
         fn compaction_in_any_grouping_gives_the_same(a in state(), b in state(), c in state()) {
-            let all = |objects: &[StateIncrements]| compact(objects, |_, w| w.0 == 2, |p| EventTime(i64::from(p))).unwrap();
-            let whole = all(&[a.clone(), b.clone(), c.clone()]);
-            prop_assert_eq!(all(&[all(&[c, a]), b]), whole);
+            let all = |objects: Vec<StateIncrements>| compact(objects, |_, w| w.0 == 2, |p| EventTime(i64::from(p))).unwrap();
+            let whole = all(vec![a.clone(), b.clone(), c.clone()]);
+            prop_assert_eq!(all(vec![all(vec![c, a]), b]), whole);
         }
     }
 
@@ -320,7 +341,7 @@ mod tests {
         };
         let b = StateIncrements { kpis: vec![("k".into(), vec![count(10, 1, 0, 3)])], dedup: vec![item(0, 9, 2)] };
         let horizon = |partition| EventTime(if partition == 0 { 6 } else { 0 });
-        let base = compact(&[a, b], |kpi, window| kpi == "k" && window.0 < 10, horizon).unwrap();
+        let base = compact([a, b], |kpi, window| kpi == "k" && window.0 < 10, horizon).unwrap();
         assert_eq!(base.kpis, [("k".to_owned(), vec![count(10, 1, 0, 5)])]);
         assert_eq!(base.dedup, [item(0, 9, 2), item(1, 5, 1)]);
     }

@@ -329,7 +329,7 @@ impl<'a> Run<'a> {
         }
         let objects = [decode(&self.state).unwrap(), decode(&encode(&delta).unwrap()).unwrap()];
         let dropped = |kpi: &str, window| gone.contains(&(kpi.to_owned(), window));
-        let base = compact(&objects, dropped, |_| self.g.minus(20 * SECOND)).unwrap();
+        let base = compact(objects, dropped, |_| self.g.minus(20 * SECOND)).unwrap();
         self.state = encode(&base).unwrap();
         self.epoch = self.epoch.next();
     }
