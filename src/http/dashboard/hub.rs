@@ -1,6 +1,7 @@
 //! Server-sent events: for each selection that somebody looks at, figures are computed once and sent to all who do.
 //!
-//! Computed when the marts have changed, at most once a second, and so that computing takes a tenth of the time at most.
+//! Computed when the marts have changed, at most once a second, and so that computing takes a tenth of the time at most,
+//! however many selections there are.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use super::{Refusal, Seen};
 
 /// Shortest time between two computations of one selection.
 const PACE: Duration = Duration::from_secs(1);
-/// How many times its own length a computation waits for the next.
+/// How many times its own length a computation waits for the next, times the selections that are looked at.
 const REST: u32 = 9;
 /// How often it is looked whether the marts have changed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -96,10 +97,8 @@ async fn keep_up(seen: Seen, asked: Asked) {
             Err(refusal) => (event("fault", &refusal.body()["error"]), true),
         };
         let took = begun.elapsed();
-        if !send(&seen, &asked, &mut sent, frame) {
-            return;
-        }
-        let pause = if fault { AFTER_FAULT } else { PACE.max(took * REST) };
+        let Some(selections) = send(&seen, &asked, &mut sent, frame) else { return };
+        let pause = if fault { AFTER_FAULT } else { PACE.max(took * REST * selections) };
         tokio::time::sleep_until(begun + pause).await;
         let longest = if seen.shown.board.is_owner() { AT_LEAST } else { STANDBY };
         let until = begun + longest.max(pause);
@@ -109,19 +108,19 @@ async fn keep_up(seen: Seen, asked: Asked) {
     }
 }
 
-/// Whether anybody is there. Figures that are as before are not sent again.
-fn send(seen: &Seen, asked: &Asked, sent: &mut Frame, frame: web::Bytes) -> bool {
+/// How many selections are looked at; `None` if nobody looks at this one. Figures that are as before are not sent again.
+fn send(seen: &Seen, asked: &Asked, sent: &mut Frame, frame: web::Bytes) -> Option<u32> {
     let mut watched = seen.source.hub.watched.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(sender) = watched.get(asked) else { return false };
+    let sender = watched.get(asked)?;
     if sender.receiver_count() == 0 {
         watched.remove(asked);
-        return false;
+        return None;
     }
     if sent.as_ref() != Some(&frame) {
         sender.send_replace(Some(frame.clone()));
         *sent = Some(frame);
     }
-    true
+    Some(u32::try_from(watched.len()).unwrap_or(u32::MAX))
 }
 
 fn event(name: &str, body: &serde_json::Value) -> web::Bytes {
