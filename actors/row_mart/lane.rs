@@ -5,6 +5,10 @@ use lakeward_core::ids::OffsetRange;
 
 use crate::kit::outbox::Credit;
 
+/// Rows that may wait for little more than one credit: else a slow feed, whose batches are small, would be held up by them
+/// until the tick.
+const FREE_ROWS: usize = 4_096;
+
 /// Rows of consecutive offsets with the credits that they came by.
 #[derive(Default)]
 pub struct Lane {
@@ -24,7 +28,9 @@ impl Lane {
         self.range = Some(OffsetRange { from: self.range.map_or(range.from, |r| r.from), to: range.to });
         self.count += rows.as_ref().map_or(0, RecordBatch::num_rows);
         self.rows.extend(rows);
-        self.credits.push(credit);
+        if self.credits.is_empty() || self.count > FREE_ROWS {
+            self.credits.push(credit);
+        }
     }
 
     /// Forgets what waits.
