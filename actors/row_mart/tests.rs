@@ -84,6 +84,21 @@ fn rows_are_shown_before_any_commit() {
 }
 
 #[test]
+fn small_batches_do_not_run_out_of_credit_before_the_tick() {
+    beside_a_database(async {
+        let mut bench = bench(&[0]).await;
+        bench.start(Joined::AtTheStart);
+        until("it is live", || bench.done() == Some(Version(0))).await;
+        for offset in 0..30 {
+            assert!(bench.edges[&0].has_credit(), "at offset {offset}");
+            bench.send(&records(0, offset, &[1])).await;
+            settle().await;
+        }
+        bench.mart.until_table(&[(0, 0..30)]).await;
+    });
+}
+
+#[test]
 fn what_was_committed_before_is_filled_and_what_comes_then_is_shown_behind_it() {
     beside_a_database(async {
         let mut bench = bench(&[0]).await;
