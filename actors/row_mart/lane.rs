@@ -5,9 +5,9 @@ use lakeward_core::ids::OffsetRange;
 
 use crate::kit::outbox::Credit;
 
-/// Rows that may wait for little more than one credit: else a slow feed, whose batches are small, would be held up by them
-/// until the tick.
-const FREE_ROWS: usize = 4_096;
+/// Bytes of rows that may wait for one credit: else a slow feed, whose batches are small, would be held up by them until
+/// the tick.
+const FREE_BYTES: usize = 1 << 20;
 
 /// Rows of consecutive offsets with the credits that they came by.
 #[derive(Default)]
@@ -17,6 +17,7 @@ pub struct Lane {
     rows: Vec<RecordBatch>,
     /// Rows that wait.
     pub count: usize,
+    bytes: usize,
     credits: Vec<Credit>,
     /// Whether a copy is under way: one at a time.
     pub copying: bool,
@@ -27,8 +28,9 @@ impl Lane {
         self.incarnation = incarnation;
         self.range = Some(OffsetRange { from: self.range.map_or(range.from, |r| r.from), to: range.to });
         self.count += rows.as_ref().map_or(0, RecordBatch::num_rows);
+        self.bytes += rows.as_ref().map_or(0, RecordBatch::get_array_memory_size);
         self.rows.extend(rows);
-        if self.credits.is_empty() || self.count > FREE_ROWS {
+        if self.credits.is_empty() || self.bytes > FREE_BYTES {
             self.credits.push(credit);
         }
     }
@@ -41,7 +43,7 @@ impl Lane {
     /// Everything that waits, if anything does.
     pub fn unload(&mut self) -> Option<Load> {
         let range = self.range.take()?;
-        self.count = 0;
+        (self.count, self.bytes) = (0, 0);
         Some(Load {
             incarnation: self.incarnation,
             range,

@@ -21,7 +21,7 @@ use crate::lake::{Create, Lake, LakeError};
 /// The first pause between two tries of a create whose outcome is unknown, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Entries that are asked for at the same time where many are read.
+/// Entries that are asked for at the same time by who knows none of them.
 const READ_AHEAD: usize = 8;
 
 /// The log of one pipeline in a lake.
@@ -181,12 +181,14 @@ impl LogStore {
         // Entries below the newest checkpoint may be gone.
         let checkpoint =
             self.checkpoints().await?.pop().filter(|c| known.as_ref().is_none_or(|known| known.version < *c));
+        // Who looks again and again mostly finds nothing new: no requests for more of that.
+        let ahead = if known.is_some() { 1 } else { READ_AHEAD };
         let mut fold = match checkpoint {
             Some(version) => Some(self.read_checkpoint(version).await?),
             None => known,
         };
         let next = fold.as_ref().map_or(Version(0), |f| f.version.next());
-        let mut entries = pin!(stream::iter(next.0..).map(|version| self.entry(Version(version))).buffered(READ_AHEAD));
+        let mut entries = pin!(stream::iter(next.0..).map(|version| self.entry(Version(version))).buffered(ahead));
         // Nothing counts behind the last entry (L6).
         while fold.as_ref().is_none_or(|fold| fold.ended.is_none())
             && let Some(Some((entry, hash))) = entries.try_next().await?
@@ -197,15 +199,6 @@ impl LogStore {
             }
         }
         Ok(fold)
-    }
-
-    /// Brings a fold up to the head.
-    pub async fn advance(&self, fold: &mut Fold) -> Result<(), LogError> {
-        while fold.ended.is_none() {
-            let Some((entry, hash)) = self.entry(fold.version.next()).await? else { break };
-            fold.apply(&entry, hash)?;
-        }
-        Ok(())
     }
 
     /// The fold at `version`, from one below it or a checkpoint between them.

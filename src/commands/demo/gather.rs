@@ -98,7 +98,9 @@ impl Gather {
     async fn follow_log(&mut self) {
         match &mut self.log {
             Some((log, fold)) => {
-                let _ = log.advance(fold).await;
+                if let Ok(Some(now)) = log.catch_up(Some(fold.clone())).await {
+                    *fold = now;
+                }
             }
             None => {
                 if let Ok(Some(log)) = LogStore::open_existing(&self.lake, &self.pipeline.name).await

@@ -25,8 +25,7 @@ const HASHED: u128 = 0xff << 120;
 const SMALL: usize = 32;
 /// A table may hold this part of the list's elements.
 const PART: usize = 8;
-/// A set of this part of another's elements, or more, is merged into it in one pass: that costs no more than to look for
-/// each of them.
+/// A set of this part of another's elements, or more, is merged into it in one pass; of a smaller one each is looked for.
 const PASS: usize = 64;
 
 /// A set of distinct values.
